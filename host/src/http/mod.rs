@@ -1,0 +1,1 @@
+//! Serves documents, media and the page over HTTP/1.1 and HTTP/2.

@@ -1,0 +1,14 @@
+//! `picam-host` turns a camera into a live stream that any browser plays.
+//!
+//! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
+//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`http`]; [`plugin`] decides what the documents say.
+
+pub mod cmaf;
+pub mod h264;
+pub mod http;
+pub mod live;
+pub mod picture;
+pub mod plugin;
+pub mod source;
+pub mod stream;
+pub mod time;

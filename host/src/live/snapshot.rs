@@ -1,0 +1,83 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{InitSegment, Part, Segment};
+
+/// How far a rendition has been published: every segment before `sequence` is complete, and `parts` parts of that one.
+/// It is also the name of the part that comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Media sequence number of the growing segment.
+    pub sequence: u64,
+    /// Parts of it that are complete.
+    pub parts: u32,
+}
+
+/// The timing that holds for the whole of a presentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// No part is longer.
+    pub part_target: Duration,
+    /// Every segment, rounded to the nearest second, is at most this many seconds.
+    pub target_duration: u32,
+    /// Nominal length of a segment.
+    pub segment: Duration,
+    /// Nominal time between two pictures.
+    pub frame: Duration,
+    /// How much media is listed.
+    pub window: Duration,
+}
+
+/// A stretch of the stream over which timing holds. A host has one at a time, and remembers those that ended while
+/// their media may still be asked for.
+#[derive(Debug)]
+pub struct Presentation {
+    /// Directory of its documents and media below `/cam/`. It never repeats, not even after a restart of the host.
+    pub id: Arc<str>,
+    /// Its timing.
+    pub timing: Timing,
+}
+
+/// What is measured and known of the one rendition.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rendition {
+    /// Bits a second of the segment that had most.
+    pub peak_bitrate: u64,
+    /// Bits a second over the whole window.
+    pub average_bitrate: u64,
+}
+
+/// The window at one position. It never changes; the next position is another snapshot.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// To which presentation all of this belongs.
+    pub presentation: Arc<Presentation>,
+    /// How far it got.
+    pub position: Position,
+    /// Nothing will follow in this presentation.
+    pub ended: bool,
+    /// Figures of the rendition.
+    pub rendition: Rendition,
+    /// Listed segments, oldest first; the last is growing unless `ended`.
+    pub segments: Vec<Arc<Segment>>,
+    /// Discontinuities before the first listed segment.
+    pub discontinuity_sequence: u64,
+    /// Name of the part that comes next, unless `ended`.
+    pub next_part: Option<Arc<str>>,
+    /// What can be asked for, by name: listed or lately listed. A superset of what `segments` shows.
+    pub objects: Arc<HashMap<Arc<str>, Object>>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Object {
+    /// An init segment.
+    Init(Arc<InitSegment>),
+    /// A finished part.
+    Part(Arc<Part>),
+    /// A finished segment.
+    Segment(Arc<Segment>),
+    /// The part that comes next: hold the request until the position passes this one.
+    NextPart(Position),
+    /// The growing segment: hold the request until it is complete, which is when the sequence passes this one.
+    GrowingSegment(u64),
+}

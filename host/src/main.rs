@@ -1,0 +1,3 @@
+//! The `picam-host` command.
+
+fn main() {}

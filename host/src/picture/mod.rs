@@ -1,0 +1,1 @@
+//! Pictures that the host makes itself: drawing and encoding.

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::live::Position;
+
+/// What the playlist plugins together ask of the packager; what none of them cares about is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimingRequest {
+    /// Wanted length of a segment.
+    pub segment: Option<Duration>,
+    /// Longest length of a part.
+    pub part: Option<Duration>,
+    /// How much media documents list.
+    pub window: Option<Duration>,
+}
+
+/// Which parts of a request a document is written from. Names are exact, header names in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Query parameters.
+    pub query: Vec<String>,
+    /// Header fields.
+    pub headers: Vec<String>,
+    /// Cookies.
+    pub cookies: Vec<String>,
+}
+
+/// Where a document lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// `/cam/PATH`.
+    Stream,
+    /// `/cam/PRESENTATION/PATH`.
+    Presentation,
+}
+
+/// A document that a plugin writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentSpec {
+    /// File name.
+    pub path: String,
+    /// Where it lies.
+    pub scope: Scope,
+    /// Media type.
+    pub content_type: String,
+    /// What its text depends on, besides the position.
+    pub reads: Inputs,
+}
+
+/// The declared inputs of one request, and so, with document and position, the key under which its answer is shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// Declared query parameters, percent-decoded, in the order of the request.
+    pub query: Vec<(String, String)>,
+    /// Declared header fields.
+    pub headers: Vec<(String, String)>,
+    /// Declared cookies.
+    pub cookies: Vec<(String, String)>,
+}
+
+/// What a plugin says to a request for a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The text.
+    Document {
+        /// UTF-8.
+        body: Bytes,
+        /// Seconds that a cache may keep it.
+        max_age: u32,
+    },
+    /// Ask again at this position, or when the presentation has ended.
+    Wait(Position),
+    /// No.
+    Refuse {
+        /// 400 to 599.
+        status: u16,
+        /// One line.
+        reason: String,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The plugin trapped, ran out of time or memory, or said something it may not. The message tells which.
+    #[error("plugin {plugin}: {cause}")]
+    Failed {
+        /// Name of the plugin.
+        plugin: String,
+        /// The whole cause chain in one line.
+        cause: String,
+    },
+    /// The plugin has failed too often, and isn't called for now.
+    #[error("plugin {plugin} is not called for now: it failed too often")]
+    Benched {
+        /// Name of the plugin.
+        plugin: String,
+    },
+}

@@ -1,0 +1,110 @@
+//! Where pictures come from.
+//!
+//! A source runs on its own (a thread for a device, a task for a pipe) and reports through a bounded channel of
+//! [`Event`]s. It knows how to come back: a camera that is unplugged, a command that dies, a file at its end are each a
+//! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
+//! segments, players or plugins.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{h264::AccessUnit, time::Monotonic};
+
+/// A picture as the source gave it.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// The coded picture.
+    pub unit: AccessUnit,
+    /// When it was captured: the kernel's stamp of a V4L2 buffer, else the moment its first byte arrived.
+    pub captured: Monotonic,
+}
+
+/// What a source reports.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The next picture, in decoding order.
+    Picture(Picture),
+    /// The next picture does not continue the last one (a file looped, a command was started anew), though there is no
+    /// silence to speak of. It will be an IDR picture.
+    Break {
+        /// One line for the log and the status page.
+        reason: String,
+    },
+    /// No pictures for now. The source tries by itself to come back, with an IDR picture.
+    Lost {
+        /// One line for the log and the status page: what happened, to what.
+        reason: String,
+    },
+    /// Nothing will follow: standard input ended.
+    Ended,
+}
+
+/// What the source is known to do, before it has shown any of it. Wherever this and the pictures differ, the pictures
+/// are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Nominal {
+    /// Time between two pictures.
+    pub frame: Option<Duration>,
+    /// Pictures from one IDR picture to the next.
+    pub key_interval: Option<u32>,
+}
+
+/// What a source is asked for. It does what it can, and says in the log what it can't.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Bits a second.
+    pub bitrate: u32,
+    /// Time from one IDR picture to the next: the length of a segment.
+    pub key_interval: Duration,
+}
+
+/// A running source.
+#[derive(Debug)]
+pub struct Source {
+    /// What it reports. The channel holds a few pictures at most: one who doesn't take them makes the source wait (a
+    /// pipe, a file) or drop whole pictures and say so (a device).
+    pub events: mpsc::Receiver<Event>,
+    /// What is known of it beforehand.
+    pub nominal: Nominal,
+    /// Asks for an IDR picture as soon as may be.
+    pub key_frames: KeyFrames,
+    /// What it is, for people: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
+    pub description: String,
+    /// Counts of what went wrong.
+    pub damage: watch::Receiver<Damage>,
+}
+
+/// Asks a source for key frames. Each call counts up; a source that can't be asked never looks.
+#[derive(Clone, Debug)]
+pub struct KeyFrames(watch::Sender<u64>);
+
+impl KeyFrames {
+    /// The asking end and the source's end.
+    pub fn new() -> (Self, watch::Receiver<u64>) {
+        let (sender, receiver) = watch::channel(0);
+        (Self(sender), receiver)
+    }
+
+    /// Asks for an IDR picture as soon as may be.
+    pub fn ask(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+}
+
+/// What was lost on the way, counted since the source started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Access units dropped: before the first IDR, after damage until the next IDR, or not taken in time.
+    pub dropped_units: u64,
+    /// Bytes that belong to no NAL unit, and NAL units that can't be parsed.
+    pub bad_nals: u64,
+    /// Times the source was lost and came back.
+    pub restarts: u64,
+}
