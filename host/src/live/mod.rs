@@ -6,6 +6,8 @@
 
 mod media;
 mod snapshot;
+mod window;
 
 pub use media::{Chunk, InitSegment, Media, Part, Segment};
 pub use snapshot::{Object, Position, Presentation, Rendition, Snapshot, Timing};
+pub use window::Live;
