@@ -3,6 +3,7 @@
 //! This room loads them, calls them, bounds what they may use, and turns what they say into the host's own types. It
 //! knows the contract and the live window, and nothing of HTTP.
 
+mod bindings;
 mod playlist;
 
 pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, TimingRequest};
