@@ -3,7 +3,9 @@
 //! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
 //! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`http`]; [`plugin`] decides what the documents say.
 
+pub mod cli;
 pub mod cmaf;
+pub mod config;
 pub mod h264;
 pub mod http;
 pub mod live;
