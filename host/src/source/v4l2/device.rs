@@ -114,11 +114,16 @@ impl Device {
 
         let offered = formats(fd.as_fd()).map_err(refused("list its formats"))?;
         let Some(coding) = Coding::choose(&offered) else {
-            return Err(OpenError::NoH264 {
-                path: path.to_owned(),
-                card,
-                driver,
-                offered: offered.iter().map(ToString::to_string).collect(),
+            let path = path.to_owned();
+            return Err(if offered.is_empty() {
+                OpenError::NoFormat { path, card }
+            } else {
+                OpenError::NoH264 {
+                    path,
+                    card,
+                    driver,
+                    offered: offered.iter().map(ToString::to_string).collect(),
+                }
             });
         };
         let size = set_size(fd.as_fd(), coding, wanted).map_err(refused("set its picture size"))?;
@@ -147,6 +152,11 @@ impl Device {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What to call it in a message: `/dev/video0 (HD Pro Webcam C920)`.
+    pub(super) fn name(&self) -> String {
+        format!("{} ({})", self.path.display(), self.card)
     }
 }
 

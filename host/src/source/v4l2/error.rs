@@ -70,6 +70,17 @@ pub(super) enum OpenError {
         /// Four-character codes.
         offered: Vec<String>,
     },
+    /// It will say what it offers once it has something.
+    #[error(
+        "{} ({card}) offers no format yet: a v4l2loopback device has one when a program sends pictures to it",
+        path.display()
+    )]
+    NoFormat {
+        /// The node.
+        path: PathBuf,
+        /// The device's name.
+        card: String,
+    },
     /// Anything else the kernel says.
     #[error("{}: can't {doing}: {error}", path.display())]
     Refused {
@@ -100,12 +111,13 @@ impl OpenError {
     }
 }
 
+/// The formats as a list that can be read: some devices have seventy.
 fn offers(codes: &[String]) -> String {
-    if codes.is_empty() {
-        // v4l2loopback, until somebody writes to it.
-        "no format at all yet".into()
-    } else {
-        codes.join(", ")
+    const SHOWN: usize = 8;
+    let shown = codes[..codes.len().min(SHOWN)].join(", ");
+    match codes.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -171,6 +183,6 @@ mod tests {
                 .starts_with("/dev/video0 (Cheap Cam) offers YUYV, MJPG but not H.264: some")
         );
         assert!(error("unicam", &["pRAA"]).contains("exec:rpicam-vid"));
-        assert!(error("v4l2 loopback", &[]).contains("offers no format at all yet"));
+        assert!(error("vivid", &["YUYV"; 73]).contains(", YUYV and 65 more but not H.264"));
     }
 }

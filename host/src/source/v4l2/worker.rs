@@ -101,7 +101,7 @@ impl Worker {
 
     /// Takes pictures until something ends it. The device is closed then.
     fn stream(&mut self, mut queue: Queue) -> End {
-        let name = queue.device().to_string();
+        let name = queue.device().name();
         let mut worked = false;
         macro_rules! lost {
             ($($what:tt)*) => {
@@ -166,7 +166,7 @@ impl Worker {
             session.told_distrust = true;
             tracing::info!(
                 "{}: its time stamps {}; the time of arrival is used instead",
-                queue.device(),
+                queue.device().name(),
                 distrust.as_str()
             );
         }
@@ -276,7 +276,10 @@ impl Session {
             && !self.told_no_key_frames
         {
             self.told_no_key_frames = true;
-            tracing::warn!("{}: makes no key frame on request: {error}", queue.device());
+            tracing::warn!(
+                "{}: makes no key frame on request: {error}",
+                queue.device().name()
+            );
         }
     }
 
