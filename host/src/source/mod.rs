@@ -5,6 +5,7 @@
 //! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
 //! segments, players or plugins.
 
+pub mod pattern;
 pub mod v4l2;
 
 use std::time::Duration;
