@@ -5,7 +5,10 @@ use tokio::sync::{
     watch,
 };
 
-use crate::source::{Damage, Event, Picture};
+use crate::{
+    h264::Loss,
+    source::{Damage, Event, Picture},
+};
 
 /// The sending side of a device's source.
 ///
@@ -15,10 +18,12 @@ use crate::source::{Damage, Event, Picture};
 pub(super) struct Delivery {
     events: mpsc::Sender<Event>,
     damage: watch::Sender<Damage>,
-    /// Nothing goes out before an IDR picture.
+    /// What we lost, and what readers lost that are no more.
+    counted: Damage,
+    /// What the present reader lost.
+    loss: Loss,
+    /// One was dropped: nothing goes out before an IDR picture.
     until_idr: bool,
-    /// The present run of drops was told.
-    told_late: bool,
 }
 
 impl Delivery {
@@ -26,8 +31,9 @@ impl Delivery {
         Self {
             events,
             damage,
-            until_idr: true,
-            told_late: false,
+            counted: Damage::default(),
+            loss: Loss::default(),
+            until_idr: false,
         }
     }
 
@@ -35,24 +41,22 @@ impl Delivery {
     /// would help.
     pub(super) fn deliver(&mut self, picture: Picture) -> bool {
         if self.until_idr && !picture.unit.idr {
-            self.dropped();
+            self.damaged();
             return true;
         }
         match self.events.try_send(Event::Picture(picture)) {
             Ok(()) => {
                 self.until_idr = false;
-                self.told_late = false;
                 true
             }
             Err(TrySendError::Full(_)) => {
-                if !self.told_late {
-                    self.told_late = true;
+                if !self.until_idr {
                     tracing::warn!(
                         "pictures come faster than they are taken; dropping them up to a key frame"
                     );
                 }
                 self.until_idr = true;
-                self.dropped();
+                self.damaged();
                 false
             }
             // The thread learns of it when it next looks for orders.
@@ -60,30 +64,46 @@ impl Delivery {
         }
     }
 
-    /// A picture never arrived, or arrived broken.
+    /// Counts a picture that never came out of the device, or came out broken.
     pub(super) fn damaged(&mut self) {
-        self.until_idr = true;
-        self.dropped();
+        self.counted.dropped_units += 1;
+        self.publish();
     }
 
-    /// The stream was started anew: what comes next doesn't continue it.
-    pub(super) fn resynchronise(&mut self) {
-        self.until_idr = true;
+    /// Takes note of all that the present reader has lost. True if there is more of it than the last time.
+    pub(super) fn loss(&mut self, loss: Loss) -> bool {
+        let more = loss != self.loss;
+        if more {
+            self.loss = loss;
+            self.publish();
+        }
+        more
     }
 
     /// The device is lost. False if nobody wants to know. Waits for its turn: there are no pictures to miss.
     pub(super) fn lost(&mut self, reason: String) -> bool {
-        self.until_idr = true;
         self.events.blocking_send(Event::Lost { reason }).is_ok()
     }
 
-    /// The device is back.
-    pub(super) fn came_back(&self) {
-        self.damage.send_modify(|damage| damage.restarts += 1);
+    /// The device is back, with a new reader.
+    pub(super) fn came_back(&mut self) {
+        self.counted = self.total();
+        self.counted.restarts += 1;
+        self.loss = Loss::default();
+        self.until_idr = false;
+        self.publish();
     }
 
-    fn dropped(&self) {
-        self.damage.send_modify(|damage| damage.dropped_units += 1);
+    fn total(&self) -> Damage {
+        Damage {
+            dropped_units: self.counted.dropped_units + self.loss.dropped_units,
+            bad_nals: self.counted.bad_nals + self.loss.bad_nals,
+            restarts: self.counted.restarts,
+        }
+    }
+
+    fn publish(&self) {
+        self.damage.send_replace(self.total());
     }
 }
 
@@ -151,16 +171,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_before_the_first_idr_picture() {
-        let mut rig = rig(8);
-        for (number, idr) in [false, false, true, false].into_iter().enumerate() {
-            rig.delivery.deliver(picture(idr, number as u64));
-        }
-        assert_eq!(rig.came(), [2, 3]);
-        assert_eq!(rig.damage.borrow().dropped_units, 2);
-    }
-
-    #[test]
     fn what_is_not_taken_in_time_is_dropped_up_to_the_next_idr_picture() {
         let mut rig = rig(2);
         assert!(rig.delivery.deliver(picture(true, 0)));
@@ -177,35 +187,38 @@ mod tests {
     }
 
     #[test]
-    fn after_damage_nothing_comes_before_an_idr_picture() {
+    fn what_readers_lost_adds_up_over_restarts() {
         let mut rig = rig(8);
-        rig.delivery.deliver(picture(true, 0));
+        let loss = |dropped_units, bad_nals| Loss {
+            dropped_units,
+            bad_nals,
+            false_ends: 0,
+        };
         rig.delivery.damaged();
-        rig.delivery.deliver(picture(false, 1));
-        rig.delivery.deliver(picture(true, 2));
-        assert_eq!(rig.came(), [0, 2]);
-        assert_eq!(rig.damage.borrow().dropped_units, 2);
+        assert!(rig.delivery.loss(loss(2, 1)));
+        assert!(!rig.delivery.loss(loss(2, 1)), "nothing new");
+        assert!(rig.delivery.lost("unplugged".into()));
+        rig.delivery.came_back();
+        assert!(!rig.delivery.loss(loss(0, 0)));
+        rig.delivery.loss(loss(5, 0));
+        let damage = Damage {
+            dropped_units: 1 + 2 + 5,
+            bad_nals: 1,
+            restarts: 1,
+        };
+        assert_eq!(*rig.damage.borrow(), damage);
     }
 
     #[test]
-    fn a_device_that_comes_back_begins_with_an_idr_picture() {
+    fn a_lost_device_is_reported_after_its_last_picture() {
         let mut rig = rig(8);
         rig.delivery.deliver(picture(true, 0));
         assert!(rig.delivery.lost("unplugged".into()));
-        rig.delivery.came_back();
-        rig.delivery.deliver(picture(false, 1));
-        rig.delivery.deliver(picture(true, 2));
-        let mut lost = 0;
-        let mut numbers = Vec::new();
-        while let Ok(event) = rig.events.try_recv() {
-            match event {
-                Event::Picture(picture) => numbers.push(picture.captured.0),
-                Event::Lost { .. } => lost += 1,
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!((numbers, lost), (vec![0, 2], 1));
-        assert_eq!(rig.damage.borrow().restarts, 1);
+        assert!(matches!(rig.events.try_recv(), Ok(Event::Picture(_))));
+        assert!(matches!(
+            rig.events.try_recv(),
+            Ok(Event::Lost { reason }) if reason == "unplugged"
+        ));
     }
 
     #[test]

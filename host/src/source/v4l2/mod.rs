@@ -19,7 +19,6 @@ mod device;
 mod error;
 mod format;
 mod ioctl;
-mod seam;
 mod stamp;
 mod wake;
 mod worker;

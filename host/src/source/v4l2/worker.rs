@@ -111,7 +111,7 @@ impl Worker {
                 }
             };
         }
-        let mut session = Session::default();
+        let mut session = Session::new();
         let mut deadline = Instant::now() + self.silence;
         loop {
             match self.orders.wait(queue.device().as_fd(), Some(deadline)) {
@@ -144,11 +144,10 @@ impl Worker {
                     if let Err(error) = queue.restart() {
                         lost!("can't be started anew: {error}");
                     }
-                    session = Session {
-                        restarted: true,
-                        ..Session::default()
-                    };
-                    self.delivery.resynchronise();
+                    session.restarted = true;
+                    session.sequence = None;
+                    // The parameter sets it knows may be the only ones that the camera ever sends.
+                    session.reader.lost();
                     deadline = Instant::now() + self.silence;
                 }
                 Err(error) => lost!("can't be waited for: {error}"),
@@ -175,18 +174,32 @@ impl Worker {
         let bytes = queue.bytes(filled);
         if filled.damaged || bytes.is_empty() {
             // What was in it may have been a reference for all that follows.
+            session.reader.lost();
             self.delivery.damaged();
             session.ask_for_key_frame(queue);
             return;
         }
-        session.reader.push(bytes, &mut session.units);
-        // The kernel's format promises whole access units, one a buffer, so none waits for the next to begin.
-        session.reader.flush(&mut session.units);
-        let mut in_time = true;
-        for unit in session.units.drain(..) {
-            in_time &= self.delivery.deliver(Picture { unit, captured });
+        session.reader.push(bytes, captured);
+        if session.whole_pictures {
+            session.reader.flush();
         }
-        if !in_time {
+        let mut in_time = true;
+        while let Some(found) = session.reader.take() {
+            in_time &= self.delivery.deliver(Picture {
+                unit: found.unit,
+                captured: found.mark,
+            });
+        }
+        let loss = session.reader.loss();
+        let lost = self.delivery.loss(loss);
+        if loss.false_ends > 0 && session.whole_pictures {
+            session.whole_pictures = false;
+            tracing::warn!(
+                "{}: its buffers don't hold whole pictures; each picture now waits for the next to begin",
+                queue.device().name()
+            );
+        }
+        if lost || !in_time {
             session.ask_for_key_frame(queue);
         }
     }
@@ -253,11 +266,9 @@ pub(super) fn take_up(path: &std::path::Path, wanted: &Wanted) -> Result<Queue, 
 }
 
 /// What is known of a stream from its start to its end.
-#[derive(Default)]
 struct Session {
-    reader: super::seam::Reader,
-    /// Cut from one buffer; its memory is used again.
-    units: Vec<h264::AccessUnit>,
+    /// Marks are the times of capture.
+    reader: h264::Reader<Monotonic>,
     stamps: Stamps,
     told_distrust: bool,
     told_no_key_frames: bool,
@@ -265,9 +276,24 @@ struct Session {
     sequence: Option<u32>,
     /// It was started anew, in vain so far.
     restarted: bool,
+    /// Each buffer holds whole access units, as the kernel's description of the format promises: a picture needn't
+    /// wait for the next one to begin.
+    whole_pictures: bool,
 }
 
 impl Session {
+    fn new() -> Self {
+        Self {
+            reader: h264::Reader::new(),
+            stamps: Stamps::default(),
+            told_distrust: false,
+            told_no_key_frames: false,
+            sequence: None,
+            restarted: false,
+            whole_pictures: true,
+        }
+    }
+
     fn ask_for_key_frame(&mut self, queue: &Queue) {
         if !queue.device().settings.controls.key_frames_on_request {
             return;
@@ -285,8 +311,8 @@ impl Session {
 
     /// A gap in the driver's count is told, and nothing more. Some drivers count what the sensor gave, before the
     /// encoder was to drop pictures to keep its rate: then nothing is amiss. Others count coded pictures, and a gap
-    /// means that one is lost which the next ones refer to; that shows in the bitstream itself (`frame_num`), and
-    /// there without doubt.
+    /// means that one is lost which the next ones refer to; that shows in the bitstream itself (`frame_num`), where
+    /// the reader sees it without doubt.
     fn note_sequence(&mut self, sequence: u32) {
         if let Some(last) = self.sequence.replace(sequence) {
             let missed = sequence.wrapping_sub(last).wrapping_sub(1);
