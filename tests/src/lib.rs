@@ -22,6 +22,7 @@ mod clip;
 mod host;
 pub mod media;
 mod playlist;
+pub mod vm;
 
 pub use camera::Camera;
 pub use client::{Client, Reply};

@@ -6,6 +6,7 @@
 //! segments, players or plugins.
 
 pub mod pattern;
+pub mod v4l2;
 
 use std::time::Duration;
 
