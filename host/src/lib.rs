@@ -7,6 +7,7 @@ pub mod cmaf;
 pub mod h264;
 pub mod http;
 pub mod live;
+pub mod page;
 pub mod picture;
 pub mod plugin;
 pub mod source;
