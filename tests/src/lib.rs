@@ -1,1 +1,59 @@
-//! x
+//! What black-box tests stand on: the built binary as a process, HTTP clients, readers of playlists and media that share
+//! no code with the host, and a camera whose timing the test controls.
+//!
+//! Real encoders (FFmpeg) make the pictures, once, into `target/test-media`; only their pacing is scripted. Nothing here
+//! decides whether something is right: that is what a test is for.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use picam_tests::{Camera, Clip, Host};
+//!
+//! let mut camera = Camera::new(&["clip {} rate 30 play"], &[Clip::default()]).await?;
+//! let host = Host::source(&camera.source()).plugin("ll-hls.wasm,part-ms=100").start().await?;
+//! let playlist = host.media_playlist().await?;
+//! assert!(!playlist.part_target.is_zero());
+//! camera.run("silence 400 play").await?;
+//! # Ok(()) }
+//! ```
+
+mod camera;
+mod client;
+mod clip;
+mod host;
+pub mod media;
+mod playlist;
+
+pub use camera::Camera;
+pub use client::{Client, Reply};
+pub use clip::{Clip, units};
+pub use host::{Host, Setup};
+pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+
+use std::path::PathBuf;
+
+/// How long anything may take before a test gives up on it. A guard against hanging, not a measurement.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Cargo's target directory, found from the running test: `target/PROFILE/deps/test-hash`.
+///
+/// # Panics
+/// When the test executable lies somewhere else.
+pub fn target_directory() -> PathBuf {
+    profile_directory()
+        .parent()
+        .expect("a profile's directory lies in the target directory")
+        .to_owned()
+}
+
+/// `target/debug` or `target/release`, where the binaries are.
+fn profile_directory() -> PathBuf {
+    let executable = std::env::current_exe().expect("a running program has a path");
+    let mut directory = executable.parent().expect("a program lies in a directory");
+    // Documentation tests and integration tests lie one level below the binaries.
+    if directory.ends_with("deps") || directory.ends_with("examples") {
+        directory = directory
+            .parent()
+            .expect("`deps` lies in a profile's directory");
+    }
+    directory.to_owned()
+}

@@ -22,6 +22,10 @@ pub struct ParameterSets {
 }
 
 impl ParameterSets {
+    /// shim
+    pub fn sps_for_avcc(&self, _reordering: bool) -> Vec<Bytes> {
+        self.sps.clone()
+    }
     /// The `codecs` parameter of RFC 6381: `avc1.64001f`.
     pub fn codecs(&self) -> String {
         let [profile, constraints, level] = self.profile;

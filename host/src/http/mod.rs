@@ -1,1 +1,37 @@
 //! Serves documents, media and the page over HTTP/1.1 and HTTP/2.
+//!
+//! A connection is admitted (`server`), watched (`connection`, `activity`) and asked (`route`). What is asked for is
+//! looked up by name, never joined to a file path: a document that a plugin writes (`documents`, which makes one unit of
+//! work of all who ask the same), a media object of the live window (`media`), the page, or `/healthz`. `body` sends
+//! media out of the memory that the window shares; nothing here copies it.
+//!
+//! A request may be *held* until the window reaches what it asks for. It ends with that, with the viewer hanging up,
+//! after three target durations, or when the server stops, whichever is first.
+
+mod activity;
+mod body;
+mod conditions;
+mod connection;
+mod document;
+mod documents;
+mod hold;
+mod media;
+mod query;
+mod range;
+mod reply;
+mod route;
+mod server;
+mod state;
+
+pub use documents::{Documents, Rendering};
+pub use server::Server;
+pub use state::{Health, Limits, Page, State};
+
+#[cfg(any())]
+mod testing;
+
+/// Entry points of the fuzz targets.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::query::fuzz as query;
+}

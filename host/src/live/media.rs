@@ -36,6 +36,16 @@ impl Media {
         Self { pieces, len }
     }
 
+    /// All of these, one after the other, sharing their memory.
+    pub fn joined<'a>(all: impl IntoIterator<Item = &'a Media>) -> Self {
+        let mut joined = Self::default();
+        for media in all {
+            joined.pieces.extend(media.pieces.iter().cloned());
+            joined.len += media.len;
+        }
+        joined
+    }
+
     /// The bytes from `start` to before `end`, sharing memory with these.
     ///
     /// `start <= end <= len` is the caller's to check.
@@ -93,6 +103,19 @@ pub struct Segment {
     pub parts: Vec<Arc<Part>>,
     /// All of its bytes, once complete.
     pub media: Media,
+}
+
+impl Segment {
+    /// The same segment, whose parts can't be asked for any more.
+    pub(super) fn without_parts(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            init: self.init.clone(),
+            parts: Vec::new(),
+            media: self.media.clone(),
+            ..*self
+        }
+    }
 }
 
 /// An init segment: `ftyp` and `moov`.

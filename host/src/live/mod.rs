@@ -5,7 +5,13 @@
 //! a response that is running needs it.
 
 mod media;
+mod ring;
 mod snapshot;
+mod window;
 
 pub use media::{Chunk, InitSegment, Media, Part, Segment};
-pub use snapshot::{Object, Position, Presentation, Rendition, Snapshot, Timing};
+pub use ring::{Numbers, Opening, Ring};
+pub use snapshot::{Object, Position, Presentation, Rendition, Snapshot};
+pub use window::Live;
+
+pub use crate::cmaf::Timing;

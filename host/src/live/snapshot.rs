@@ -1,6 +1,7 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{InitSegment, Part, Segment};
+use crate::cmaf::Timing;
 
 /// How far a rendition has been published: every segment before `sequence` is complete, and `parts` parts of that one.
 /// It is also the name of the part that comes next.
@@ -10,21 +11,6 @@ pub struct Position {
     pub sequence: u64,
     /// Parts of it that are complete.
     pub parts: u32,
-}
-
-/// The timing that holds for the whole of a presentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// No part is longer.
-    pub part_target: Duration,
-    /// Every segment, rounded to the nearest second, is at most this many seconds.
-    pub target_duration: u32,
-    /// Nominal length of a segment.
-    pub segment: Duration,
-    /// Nominal time between two pictures.
-    pub frame: Duration,
-    /// How much media is listed.
-    pub window: Duration,
 }
 
 /// A stretch of the stream over which timing holds. A host has one at a time, and remembers those that ended while

@@ -69,7 +69,8 @@ pub enum Answer {
         /// Seconds that a cache may keep it.
         max_age: u32,
     },
-    /// Ask again at this position, or when the presentation has ended.
+    /// Ask again at this position, or when the presentation has ended. It has not been reached, and the presentation
+    /// has not ended, in the snapshot that was rendered.
     Wait(Position),
     /// No.
     Refuse {
@@ -81,7 +82,7 @@ pub enum Answer {
 }
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RenderError {
     /// The plugin trapped, ran out of time or memory, or said something it may not. The message tells which.
     #[error("plugin {plugin}: {cause}")]
@@ -92,9 +93,16 @@ pub enum RenderError {
         cause: String,
     },
     /// The plugin has failed too often, and isn't called for now.
-    #[error("plugin {plugin} is not called for now: it failed too often")]
+    #[error(
+        "plugin {plugin} is not called for another {} ms, since it keeps failing: {cause}",
+        retry_in.as_millis()
+    )]
     Benched {
         /// Name of the plugin.
         plugin: String,
+        /// When it will be started again.
+        retry_in: Duration,
+        /// Why it failed last.
+        cause: String,
     },
 }

@@ -5,6 +5,8 @@
 //! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
 //! segments, players or plugins.
 
+pub mod pattern;
+
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};

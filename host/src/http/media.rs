@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use hyper::http::HeaderValue;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    body::Body,
+    conditions::Conditions,
+    document,
+    hold::{self, Phase},
+    reply::{self, Bytewise, Response},
+};
+use crate::live::{Live, Media, Object, Snapshot};
+
+/// Media never change under their address, which never comes back (the presentation's id is in it), so caches may keep
+/// them for as long as anybody looks back. Six target durations is what RFC 8216bis, B.1 asks for at least.
+const KEEP: u32 = 3_600;
+
+/// The response to a request for a media object of a presentation, held until there is one.
+///
+/// The name is looked up anew after every change: when a key frame closes the segment early, the part that was hinted
+/// becomes the first of the next one, under the same name.
+pub(super) async fn respond(
+    live: &Live,
+    window: Arc<Snapshot>,
+    name: &str,
+    conditions: &Conditions,
+    phase: &mut watch::Receiver<Phase>,
+) -> Response {
+    let id = window.presentation.id.clone();
+    let target_duration = window.presentation.timing.target_duration;
+    let deadline = Instant::now() + hold::longest(&window.presentation);
+    // Before the next look, so that no change is missed.
+    let mut changes = live.subscribe();
+    let mut window = live.presentation(&id);
+    loop {
+        let Some(current) = window else {
+            return reply::not_found("this presentation is over; open the playlist anew");
+        };
+        match current.objects.get(name) {
+            None => return missing(&current),
+            Some(Object::NextPart(_) | Object::GrowingSegment(_)) if current.ended => {
+                return missing(&current);
+            }
+            Some(Object::NextPart(_) | Object::GrowingSegment(_)) => {}
+            Some(object) => return send(object, target_duration, conditions),
+        }
+        // Not kept while waiting: it would keep its media, too.
+        drop(current);
+        match hold::hold(deadline, phase, changes.changed()).await {
+            Ok(Ok(())) => window = live.presentation(&id),
+            Ok(Err(_)) => window = None,
+            Err(why) => return reply::let_go(why),
+        }
+    }
+}
+
+fn missing(window: &Snapshot) -> Response {
+    reply::not_found(if window.ended {
+        "this stream has ended, and there is nothing by this name"
+    } else {
+        "nothing by this name: it left the window, or it was asked for before a playlist announced it"
+    })
+}
+
+fn send(object: &Object, target_duration: u32, conditions: &Conditions) -> Response {
+    // The first piece tells media apart: a chunk's boxes hold its sequence number and its time, an init segment is its
+    // first piece. Cheaper than a hash of everything, and made on demand.
+    let (first, len) = match object {
+        Object::Init(init) => (Some(&init.data), init.data.len() as u64),
+        Object::Part(part) => (part.media.pieces.first(), part.media.len),
+        Object::Segment(segment) => (segment.media.pieces.first(), segment.media.len),
+        Object::NextPart(_) | Object::GrowingSegment(_) => (None, 0),
+    };
+    let Some(first) = first else {
+        return reply::not_found("there are no bytes by this name");
+    };
+    let bytewise = Bytewise {
+        content_type: HeaderValue::from_static("video/mp4"),
+        cache_control: reply::max_age(KEEP.max(target_duration.saturating_mul(6)), true),
+        etag: document::etag(&format!("{}.{len:x}", document::tag(&[first]))),
+        priority: HeaderValue::from_static(match object {
+            Object::Init(_) => "u=2",
+            // The live edge comes before what is further back.
+            Object::Part(_) => "u=3",
+            _ => "u=4",
+        }),
+        len,
+    };
+    bytewise.respond(conditions, |range| {
+        let slice = |media: &Media, (start, end)| Body::from(media.slice(start, end));
+        match (object, range) {
+            (Object::Init(init), None) => init.data.clone().into(),
+            (Object::Init(init), Some((start, end))) => {
+                init.data.slice(start as usize..end as usize).into()
+            }
+            (Object::Part(part), None) => part.clone().into(),
+            (Object::Part(part), Some(range)) => slice(&part.media, range),
+            (Object::Segment(segment), None) => segment.clone().into(),
+            (Object::Segment(segment), Some(range)) => slice(&segment.media, range),
+            (Object::NextPart(_) | Object::GrowingSegment(_), _) => Body::empty(),
+        }
+    })
+}

@@ -1,0 +1,294 @@
+use std::sync::Arc;
+
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{CONNECTION, COOKIE},
+    http::{HeaderValue, request::Parts},
+};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    conditions::Conditions,
+    documents::{Cache, Reply},
+    hold::{self, FIRST_PICTURE, Phase},
+    media, query,
+    reply::{self, DocumentFields, Response},
+    state::{Health, Page},
+};
+use crate::{
+    live::{Live, Snapshot},
+    plugin::{DocumentSpec, Inputs, Request, Scope},
+};
+
+/// What answers are made from, shared by all connections.
+pub(super) struct Shared {
+    pub(super) live: Arc<Live>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) page: Page,
+    pub(super) health: watch::Receiver<Health>,
+}
+
+/// A request, read: it owns little, and nothing of the connection's buffer.
+pub(super) struct Asked {
+    wanted: Wanted,
+    conditions: Conditions,
+}
+
+enum Wanted {
+    Page,
+    Health,
+    Document {
+        /// Of which presentation; `None` for whichever is current.
+        presentation: Option<Box<str>>,
+        documents: Arc<[DocumentSpec]>,
+        index: usize,
+        request: Request,
+    },
+    Media {
+        presentation: Box<str>,
+        name: Box<str>,
+    },
+    /// The response is clear already.
+    Done(Box<Response>),
+}
+
+impl Shared {
+    /// Finds out what a request wants.
+    pub(super) fn read(&self, request: &Parts) -> Asked {
+        Asked {
+            wanted: self.wanted(request).unwrap_or_else(Wanted::Done),
+            conditions: Conditions::of(&request.method, &request.headers),
+        }
+    }
+
+    fn wanted(&self, request: &Parts) -> Result<Wanted, Box<Response>> {
+        if request.method == Method::OPTIONS {
+            return Err(reply::options().into());
+        }
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return Err(reply::method_not_allowed().into());
+        }
+        let path = query::decode_path(request.uri.path())
+            .ok_or_else(|| Box::new(reply::not_found("no address here has such characters in it")))?;
+        let below = match &*path {
+            "/" => return Ok(Wanted::Page),
+            "/healthz" => return Ok(Wanted::Health),
+            path => path.strip_prefix("/cam/"),
+        };
+        let documents = self.cache.documents();
+        let below = below.ok_or_else(|| Box::new(no_such_address(&documents)))?;
+        let (presentation, name) = match below.split_once('/') {
+            Some((presentation, name)) => (Some(presentation), name),
+            None => (None, below),
+        };
+        let scope = match presentation {
+            Some(_) => Scope::Presentation,
+            None => Scope::Stream,
+        };
+        let found = documents
+            .iter()
+            .position(|document| document.scope == scope && document.path == name);
+        match (found, presentation) {
+            (Some(index), _) => {
+                let query = request.uri.query().unwrap_or_default();
+                let request = inputs(query, &request.headers, &documents[index].reads)?;
+                Ok(Wanted::Document {
+                    presentation: presentation.map(Box::from),
+                    index,
+                    request,
+                    documents,
+                })
+            }
+            (None, Some(presentation)) => Ok(Wanted::Media {
+                presentation: presentation.into(),
+                name: name.into(),
+            }),
+            (None, None) => Err(no_such_address(&documents).into()),
+        }
+    }
+
+    /// Answers, as soon as there is an answer.
+    pub(super) async fn answer(
+        &self,
+        asked: Asked,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Response {
+        let Asked { wanted, conditions } = asked;
+        let response = match wanted {
+            Wanted::Done(response) => *response,
+            Wanted::Health => self.health(),
+            Wanted::Page => self.page(&conditions),
+            Wanted::Document {
+                presentation,
+                documents,
+                index,
+                request,
+            } => match self.window(presentation.as_deref(), phase).await {
+                Ok(window) => {
+                    self.document(documents, index, request, window, &conditions, phase)
+                        .await
+                }
+                Err(response) => response,
+            },
+            Wanted::Media { presentation, name } => match self.live.presentation(&presentation) {
+                Some(window) => {
+                    media::respond(&self.live, window, &name, &conditions, phase).await
+                }
+                None => gone(),
+            },
+        };
+        if conditions.head {
+            return reply::header_only(response);
+        }
+        response
+    }
+
+    /// The answer where there are too many viewers already. Whoever watches over the stream gets his.
+    pub(super) fn refuse(&self, asked: Asked) -> Response {
+        let mut response = match asked.wanted {
+            Wanted::Health => self.health(),
+            _ => reply::unavailable("too many viewers at once; the operator can permit more"),
+        };
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        if asked.conditions.head {
+            return reply::header_only(response);
+        }
+        response
+    }
+
+    /// The window of a presentation, or the current one, which is waited for.
+    async fn window(
+        &self,
+        presentation: Option<&str>,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Result<Arc<Snapshot>, Response> {
+        if let Some(id) = presentation {
+            return self.live.presentation(id).ok_or_else(gone);
+        }
+        if let Some(window) = self.live.current() {
+            return Ok(window);
+        }
+        let mut windows = self.live.subscribe();
+        let deadline = Instant::now() + FIRST_PICTURE;
+        let first = hold::hold(deadline, phase, windows.wait_for(Option::is_some)).await;
+        match first.map(|window| window.ok().and_then(|window| window.clone())) {
+            Ok(Some(window)) => Ok(window),
+            Ok(None) => Err(reply::unavailable("the stream is not published any more")),
+            Err(hold::LetGo::TimedOut) => Err(reply::unavailable(
+                "no picture has been published yet; ask again in a moment",
+            )),
+            Err(why) => Err(reply::let_go(why)),
+        }
+    }
+
+    async fn document(
+        &self,
+        documents: Arc<[DocumentSpec]>,
+        index: usize,
+        request: Request,
+        window: Arc<Snapshot>,
+        conditions: &Conditions,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Response {
+        let deadline = Instant::now() + hold::longest(&window.presentation);
+        let work = self.cache.get(documents.clone(), index, request, window);
+        match hold::hold(deadline, phase, work).await {
+            Ok(Reply::Document(document)) => {
+                // What is sent late, because the plugin fails, may be kept for the rest of its time only.
+                let age = document.fresh_for().unwrap_or(0);
+                let fields = DocumentFields {
+                    cache_control: reply::max_age(age, false),
+                    vary: vary(&documents[index].reads),
+                    priority: Some(HeaderValue::from_static("u=1")),
+                };
+                reply::document(&document, fields, conditions)
+            }
+            Ok(Reply::Refused(status, reason)) => {
+                let status = StatusCode::from_u16(status)
+                    .ok()
+                    .filter(|status| status.is_client_error() || status.is_server_error())
+                    .unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                reply::line(status, reason.to_string())
+            }
+            Ok(Reply::Failed) => {
+                reply::unavailable("the plugin that writes this document fails; ask again")
+            }
+            Err(why) => reply::let_go(why),
+        }
+    }
+
+    fn page(&self, conditions: &Conditions) -> Response {
+        let fields = DocumentFields {
+            // It's small, and after an upgrade nobody wants the old one: ask every time, and get 304.
+            cache_control: HeaderValue::from_static("no-cache"),
+            vary: None,
+            priority: None,
+        };
+        reply::document(&self.page.0, fields, conditions)
+    }
+
+    fn health(&self) -> Response {
+        match &*self.health.borrow() {
+            _ if self.live.current().is_none() => {
+                reply::unavailable("starting: no picture has been published yet")
+            }
+            Health::Live => reply::line(StatusCode::OK, "ok"),
+            Health::Starting => reply::unavailable("starting: the camera has sent no picture yet"),
+            Health::CameraLost(why) => reply::unavailable(format!("the camera is lost: {why}")),
+            Health::Ended => reply::unavailable("the source has come to its end"),
+        }
+    }
+}
+
+fn gone() -> Response {
+    reply::not_found("this presentation is over, or never was; open the playlist anew")
+}
+
+fn no_such_address(documents: &[DocumentSpec]) -> Response {
+    let names: Vec<String> = documents
+        .iter()
+        .filter(|document| document.scope == Scope::Stream)
+        .map(|document| format!(", /cam/{}", document.path))
+        .collect();
+    reply::not_found(format!(
+        "no such address; there are / (the page){}",
+        names.concat()
+    ))
+}
+
+/// The declared inputs of a request.
+fn inputs(query: &str, headers: &HeaderMap, reads: &Inputs) -> Result<Request, Box<Response>> {
+    let query = query::parse(query, &reads.query)
+        .map_err(|error| Box::new(reply::line(StatusCode::BAD_REQUEST, error.to_string())))?;
+    let mut request = Request {
+        query,
+        ..Request::default()
+    };
+    // What isn't text is nothing that a plugin could read.
+    for name in &reads.headers {
+        for value in headers.get_all(name).iter().flat_map(HeaderValue::to_str) {
+            request.headers.push((name.clone(), value.to_owned()));
+        }
+    }
+    if !reads.cookies.is_empty() {
+        for field in headers.get_all(COOKIE).iter().flat_map(HeaderValue::to_str) {
+            for (name, value) in field.split(';').filter_map(|pair| pair.split_once('=')) {
+                if reads.cookies.iter().any(|declared| declared == name.trim()) {
+                    let pair = (name.trim().to_owned(), value.trim().to_owned());
+                    request.cookies.push(pair);
+                }
+            }
+        }
+    }
+    Ok(request)
+}
+
+/// The request fields that change a document.
+fn vary(reads: &Inputs) -> Option<String> {
+    let mut fields: Vec<&str> = reads.headers.iter().map(String::as_str).collect();
+    if !reads.cookies.is_empty() {
+        fields.push("cookie");
+    }
+    (!fields.is_empty()).then(|| fields.join(", "))
+}

@@ -1,0 +1,243 @@
+use anyhow::{Context as _, bail};
+use wasmparser::{Parser, Payload};
+
+use super::suggest::list;
+
+/// The package whose interfaces make up the contract, and the version that this host speaks.
+const PACKAGE: &str = "picam:plugin/";
+const VERSION: &str = "0.1";
+/// What a plugin may import. `types` holds no function, and comes along with every hook.
+const IMPORTS: [&str; 6] = ["log", "clock", "random", "kv", "metrics", "types"];
+/// Hooks of the contract that this version doesn't call yet.
+const UNUSED_HOOKS: [&str; 3] = ["naming", "auth", "overlay"];
+
+/// What can be seen of a component without compiling it: the names at its outer wall.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    /// Names of what it imports, with version.
+    imports: Vec<String>,
+    /// Names of what it exports, with version.
+    exports: Vec<String>,
+}
+
+/// Makes sure that `bytes` are a component: what compilers write is often the core module that it is made from.
+///
+/// Only binary WebAssembly passes: no text, and no compiled code, which would run with the host's own rights.
+pub(super) fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    if Parser::is_component(&bytes) {
+        return Ok(bytes);
+    }
+    if Parser::is_core_wasm(&bytes) {
+        return wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(&bytes)
+            .and_then(|encoder| encoder.encode())
+            .context(
+                "it is a core module, and can't be made a component; build it with the plugin SDK, or with \
+                 wit-bindgen against this host's wit/ directory",
+            );
+    }
+    if bytes.is_empty() {
+        bail!("it is empty; if it was being written, try again when that is done");
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        bail!(
+            "it is compiled code, which is never taken from outside; give the .wasm file that it was compiled from"
+        );
+    }
+    if bytes.trim_ascii_start().starts_with(b"(") {
+        bail!("it is WebAssembly text; turn it into a component first, with `wasm-tools parse`");
+    }
+    bail!("it is not WebAssembly: it doesn't begin with `\\0asm`");
+}
+
+impl Shape {
+    /// Reads the names of imports and exports.
+    pub(super) fn of(component: &[u8]) -> anyhow::Result<Self> {
+        let mut shape = Self::default();
+        // Components and modules nest; depth 1 is the outermost one.
+        let mut depth = 0;
+        for payload in Parser::new(0).parse_all(component) {
+            match payload.context("it is damaged")? {
+                Payload::Version { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(section) if depth == 1 => {
+                    for import in section {
+                        let import = import.context("it is damaged")?;
+                        shape.imports.push(import.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 1 => {
+                    for export in section {
+                        let export = export.context("it is damaged")?;
+                        shape.exports.push(export.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(shape)
+    }
+
+    /// The interfaces of the contract that it imports, as in `clock`.
+    pub(super) fn imports(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().filter_map(|name| match contract(name) {
+            Contract::Ours(interface) => Some(interface),
+            _ => None,
+        })
+    }
+
+    /// Refuses what this host can't run, with the reason and the way out.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for import in &self.imports {
+            check_import(import)?;
+        }
+        let mut hooks = Vec::new();
+        for export in &self.exports {
+            match contract(export) {
+                Contract::Ours(interface) => hooks.push(interface),
+                Contract::OtherVersion(version) => bail!(
+                    "it exports `{export}`, of version {version} of the plugin contract; this host speaks \
+                     {VERSION}: use a plugin built for it, or a host of that version"
+                ),
+                // More exports than we know do no harm: the contract grows by new interfaces.
+                Contract::Foreign => {}
+            }
+        }
+        if !hooks.contains(&"lifecycle") {
+            bail!(
+                "it is a component, but no plugin: it doesn't export `{PACKAGE}lifecycle@{VERSION}.0`, and exports {}",
+                list(self.exports.iter().map(String::as_str))
+            );
+        }
+        if let Some(unused) = UNUSED_HOOKS.iter().find(|hook| hooks.contains(hook)) {
+            bail!(
+                "it exports `{unused}`, which this version of picam-host can't use yet; of the hooks it can use \
+                 `playlist` alone"
+            );
+        }
+        if !hooks.contains(&"playlist") {
+            bail!(
+                "it exports no hook, so that it would be without effect; export `{PACKAGE}playlist@{VERSION}.0`"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn check_import(import: &str) -> anyhow::Result<()> {
+    match contract(import) {
+        Contract::Ours(interface) if IMPORTS.contains(&interface) => Ok(()),
+        Contract::OtherVersion(version) => bail!(
+            "it imports `{import}`, of version {version} of the plugin contract; this host speaks {VERSION}: use a \
+             plugin built for it, or a host of that version"
+        ),
+        _ if import.starts_with("wasi:") || import.starts_with("wasi_snapshot") => bail!(
+            "it imports `{import}`, and there is no WASI for plugins: no files, no sockets, no environment. Rust: \
+             build for wasm32-unknown-unknown; C: link nothing that does input or output; JavaScript: componentize \
+             with disableFeatures [\"random\", \"stdio\", \"clocks\", \"http\", \"fetch-event\"]; Python: \
+             componentize-py with --stub-wasi"
+        ),
+        _ => bail!(
+            "it imports `{import}`, which no plugin may; of `{PACKAGE}…@{VERSION}.x` it may import {}",
+            list(IMPORTS)
+        ),
+    }
+}
+
+enum Contract<'a> {
+    /// An interface of the contract, by its short name.
+    Ours(&'a str),
+    /// An interface of an incompatible version of the contract.
+    OtherVersion(&'a str),
+    Foreign,
+}
+
+fn contract(name: &str) -> Contract<'_> {
+    let Some((interface, version)) = name
+        .strip_prefix(PACKAGE)
+        .and_then(|rest| rest.split_once('@'))
+    else {
+        return Contract::Foreign;
+    };
+    let compatible = version
+        .strip_prefix(VERSION)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    if compatible {
+        Contract::Ours(interface)
+    } else {
+        Contract::OtherVersion(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(imports: &[&str], exports: &[&str]) -> String {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let shape = Shape {
+            imports: owned(imports),
+            exports: owned(exports),
+        };
+        shape.check().unwrap_err().to_string()
+    }
+
+    const LIFECYCLE: &str = "picam:plugin/lifecycle@0.1.0";
+    const PLAYLIST: &str = "picam:plugin/playlist@0.1.7";
+
+    #[test]
+    fn only_the_contract_may_be_imported_and_the_import_is_named() {
+        let error = refusal(&["wasi:cli/environment@0.2.3"], &[LIFECYCLE, PLAYLIST]);
+        assert!(error.contains("`wasi:cli/environment@0.2.3`"), "{error}");
+        assert!(error.contains("wasm32-unknown-unknown"), "{error}");
+        let error = refusal(&["acme:db/sql"], &[LIFECYCLE, PLAYLIST]);
+        assert!(error.contains("`acme:db/sql`") && error.contains("`clock`"));
+        let error = refusal(&["picam:plugin/net@0.1.0"], &[LIFECYCLE, PLAYLIST]);
+        assert!(error.contains("`picam:plugin/net@0.1.0`"), "{error}");
+    }
+
+    #[test]
+    fn another_version_of_the_contract_is_told_apart_from_no_plugin_at_all() {
+        let error = refusal(&[], &["picam:plugin/lifecycle@0.2.0"]);
+        assert!(error.contains("version 0.2.0"), "{error}");
+        let error = refusal(&[], &["run"]);
+        assert!(
+            error.contains("no plugin") && error.contains("`run`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_would_be_without_effect_is_an_error() {
+        let error = refusal(&[], &[LIFECYCLE]);
+        assert!(error.contains("without effect"), "{error}");
+        let error = refusal(&[], &[LIFECYCLE, "picam:plugin/naming@0.1.0"]);
+        assert!(error.contains("`naming`"), "{error}");
+    }
+
+    #[test]
+    fn a_later_patch_of_the_contract_passes() {
+        let shape = Shape {
+            imports: vec![
+                "picam:plugin/log@0.1.4".into(),
+                "picam:plugin/types@0.1.4".into(),
+            ],
+            exports: vec![LIFECYCLE.into(), PLAYLIST.into(), "acme:extra/thing".into()],
+        };
+        shape.check().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_component_is_told_what_it_is() {
+        let error = |bytes: &[u8]| component(bytes.to_vec()).unwrap_err().to_string();
+        assert!(error(b"").contains("empty"));
+        assert!(error(b"\x7fELF....").contains("compiled code"));
+        assert!(error(b" (component)").contains("text"));
+        assert!(error(b"#!/bin/sh").contains("not WebAssembly"));
+        assert!(
+            error(b"\0asm\x01\0\0\0").contains("core module")
+                || error(b"\0asm\x01\0\0\0").contains("no plugin")
+        );
+    }
+}

@@ -1,0 +1,277 @@
+use std::{collections::HashSet, sync::Arc};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::{
+    DocumentSpec, Limits, PluginOrigin, PluginSpec, TimingRequest, answer,
+    bindings::exports::picam::plugin::{lifecycle, playlist::KeyValue},
+    cache::{self, Cache},
+    component::{self, Shape},
+    documents,
+    engine::Runtime,
+    failure::flat,
+    grants::Grants,
+    host::Shared,
+    instance::{Instance, Template},
+    lookup,
+    suggest::{list, suggest},
+    timing, trial, window,
+};
+
+/// Bytes of a plugin's own name.
+const NAME_MOST: usize = 40;
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Short name, as in `ll-hls`: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One line: what it does.
+    pub summary: String,
+}
+
+/// One version of a plugin with one configuration, from file to answers that were tried: all that is needed to start
+/// instances of it. It never changes; another file or another configuration is another generation.
+pub(super) struct Generation {
+    pub(super) name: Arc<str>,
+    pub(super) description: Description,
+    pub(super) origin: PluginOrigin,
+    pub(super) timing: TimingRequest,
+    pub(super) documents: Vec<DocumentSpec>,
+    pub(super) shared: Arc<Shared>,
+    /// Whether the code came out of the cache.
+    pub(super) code: cache::Origin,
+    template: Template,
+    config: Vec<KeyValue>,
+}
+
+impl Generation {
+    /// Does everything between a file's name and a plugin that can be trusted with the stream, and touches nothing that
+    /// runs. `shared` is what instances of this plugin, of this generation and others, have in common. The error's chain
+    /// says what was being done to which plugin.
+    pub(super) fn load(
+        runtime: &Arc<Runtime>,
+        spec: &PluginSpec,
+        directories: &[std::path::PathBuf],
+        cache: Option<&Cache>,
+        shared: Arc<Shared>,
+    ) -> anyhow::Result<Self> {
+        let what = || format!("plugin `{}` can't be used", flat(&spec.file));
+        let origin = lookup::find(&spec.file, directories).with_context(what)?;
+        Self::load_from(runtime, spec, origin, cache, shared).with_context(what)
+    }
+
+    fn load_from(
+        runtime: &Arc<Runtime>,
+        spec: &PluginSpec,
+        origin: PluginOrigin,
+        cache: Option<&Cache>,
+        shared: Arc<Shared>,
+    ) -> anyhow::Result<Self> {
+        let component = component::component(lookup::read(&origin)?)?;
+        let shape = Shape::of(&component)?;
+        shape.check()?;
+        let grants = grants(&shape, &origin, spec);
+        let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
+        let template = Template::new(runtime.clone(), &code, spec.limits, grants)?;
+
+        // What is stored while it is tried doesn't stay.
+        let scratch = Arc::new(shared.fork());
+        let mut instance = template.instantiate(flat(&spec.file).into(), scratch)?;
+        let described = instance.describe()?;
+        check_config(&spec.config, &described.options)?;
+        let description = check_description(described)?;
+        let name: Arc<str> = description.name.as_str().into();
+        instance.rename(name.clone());
+        let config: Vec<_> = spec
+            .config
+            .iter()
+            .cloned()
+            .map(|(key, value)| KeyValue { key, value })
+            .collect();
+        init(&mut instance, &config)?;
+        let timing = timing::check(instance.wanted_timing()?).map_err(|why| anyhow!(why))?;
+        let documents = documents::check(instance.documents()?).map_err(|why| anyhow!(why))?;
+        try_out(&mut instance, &documents, spec.limits)?;
+
+        Ok(Self {
+            name,
+            description,
+            origin,
+            timing,
+            documents,
+            shared,
+            code: from,
+            template,
+            config,
+        })
+    }
+
+    /// A fresh instance, ready to be called.
+    pub(super) fn start(&self) -> anyhow::Result<Instance> {
+        let mut instance = self
+            .template
+            .instantiate(self.name.clone(), self.shared.clone())?;
+        init(&mut instance, &self.config)?;
+        Ok(instance)
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.template.limits()
+    }
+}
+
+/// What the plugin may call. A plugin that came with the host has what it needs.
+fn grants(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) -> Grants {
+    let mut grants = spec.grants;
+    for import in shape.imports().filter(|name| Grants::NAMES.contains(name)) {
+        match origin {
+            PluginOrigin::Stock(_) => grants
+                .add(import)
+                .expect("it is one of the names that there are"),
+            PluginOrigin::File(_) if grants.has(import) => {}
+            PluginOrigin::File(_) => tracing::warn!(
+                "plugin `{}` imports `{import}`, which it has not been granted: should it call it, that call fails; to \
+                 allow it, add \"{import}\" to `grants` in its [[plugin]] table",
+                flat(&spec.file)
+            ),
+        }
+    }
+    grants
+}
+
+fn init(instance: &mut Instance, config: &[KeyValue]) -> anyhow::Result<()> {
+    instance
+        .init(config)?
+        .map_err(|why| anyhow!("it doesn't accept its configuration: {}", flat(&why)))
+}
+
+fn check_description(described: lifecycle::Description) -> anyhow::Result<Description> {
+    let name = described.name;
+    let sane = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    if name.is_empty() || name.len() > NAME_MOST || !name.bytes().all(sane) {
+        bail!(
+            "it calls itself `{}`; a name is made of 1 to {NAME_MOST} lower-case letters, digits and `-`",
+            flat(&name)
+        );
+    }
+    Ok(Description {
+        name,
+        version: flat(&described.version),
+        summary: flat(&described.summary),
+    })
+}
+
+/// Finds mistyped and repeated keys before the plugin sees them.
+fn check_config(
+    config: &[(String, String)],
+    options: &[lifecycle::OptionHelp],
+) -> anyhow::Result<()> {
+    let known = || options.iter().map(|option| option.key.as_str());
+    let mut seen = HashSet::new();
+    for (key, value) in config {
+        if !known().any(|option| option == key) {
+            let mut error = format!("it has no option `{key}` (set to `{}`)", flat(value));
+            if let Some(meant) = suggest(key, known()) {
+                error += &format!("; did you mean `{meant}`?");
+            }
+            bail!("{error} Its options are {}", list(known()));
+        }
+        if !seen.insert(key) {
+            bail!("its option `{key}` is set twice; which value is meant?");
+        }
+    }
+    Ok(())
+}
+
+/// Renders every document on windows like those that it will meet.
+fn try_out(
+    instance: &mut Instance,
+    documents: &[DocumentSpec],
+    limits: Limits,
+) -> anyhow::Result<()> {
+    for (kind, snapshot) in [
+        ("has just begun", trial::begun()),
+        ("is running", trial::running()),
+        ("has ended", trial::ended()),
+    ] {
+        let presentation = Arc::new(window::Presentation::of(&snapshot));
+        for document in documents {
+            let trying = || format!("on trial, for `{}` of a stream that {kind}", document.path);
+            let request = window::Request {
+                document: document.path.as_str().into(),
+                query: Vec::new(),
+                headers: Vec::new(),
+                cookies: Vec::new(),
+            };
+            let said = instance
+                .render(request, &presentation)
+                .with_context(trying)?;
+            answer::check(said, &snapshot, limits.output)
+                .map_err(|why| anyhow!(why))
+                .with_context(trying)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Vec<lifecycle::OptionHelp> {
+        ["segment-ms", "part-ms"]
+            .map(|key| lifecycle::OptionHelp {
+                key: key.to_owned(),
+                default: String::new(),
+                help: String::new(),
+            })
+            .into()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn a_mistyped_key_names_the_one_that_was_meant_and_all_there_are() {
+        let error = check_config(&pairs(&[("part_ms", "100")]), &options())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`part_ms` (set to `100`)"), "{error}");
+        assert!(error.contains("did you mean `part-ms`?"), "{error}");
+        assert!(error.contains("`segment-ms` and `part-ms`"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_set_once() {
+        let twice = pairs(&[("part-ms", "100"), ("part-ms", "200")]);
+        let error = check_config(&twice, &options()).unwrap_err().to_string();
+        assert!(error.contains("twice"), "{error}");
+        check_config(
+            &pairs(&[("part-ms", "100"), ("segment-ms", "1")]),
+            &options(),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_name_is_fit_for_logs_and_addresses() {
+        let described = |name: &str| lifecycle::Description {
+            name: name.to_owned(),
+            version: "1\n.0".to_owned(),
+            summary: String::new(),
+            options: vec![],
+        };
+        assert_eq!(
+            check_description(described("ll-hls")).unwrap().version,
+            "1 .0"
+        );
+        for bad in ["", "LL-HLS", "a b", "a/b", &"x".repeat(41)] {
+            assert!(check_description(described(bad)).is_err(), "{bad}");
+        }
+    }
+}

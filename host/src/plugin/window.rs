@@ -1,0 +1,229 @@
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::component::{ComponentType, Lower};
+
+use super::bindings::exports::picam::plugin::playlist::KeyValue;
+use crate::live::{self, Snapshot};
+
+/// Name of the one rendition.
+const RENDITION: &str = "video";
+
+// The arguments of `render`, as `wit/playlist.wit` has them. They differ from the generated types in that their strings
+// are shared with the live window: a render of 200 names copies none of them before they go into the plugin's memory.
+
+/// `playlist.request`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Request {
+    pub(super) document: Arc<str>,
+    pub(super) query: Vec<KeyValue>,
+    pub(super) headers: Vec<KeyValue>,
+    pub(super) cookies: Vec<KeyValue>,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Part {
+    path: Arc<str>,
+    duration: u64,
+    independent: bool,
+    size: u64,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Segment {
+    sequence: u64,
+    path: Arc<str>,
+    init: Arc<str>,
+    start: u64,
+    captured: u64,
+    duration: u64,
+    size: u64,
+    discontinuity: bool,
+    complete: bool,
+    parts: Vec<Part>,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Position {
+    sequence: u64,
+    parts: u32,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Timing {
+    #[component(name = "part-target")]
+    part_target: u64,
+    #[component(name = "target-duration")]
+    target_duration: u32,
+    segment: u64,
+    frame: u64,
+    window: u64,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Rendition {
+    id: &'static str,
+    codecs: String,
+    width: u32,
+    height: u32,
+    #[component(name = "frame-rate-milli")]
+    frame_rate_milli: u32,
+    #[component(name = "peak-bitrate")]
+    peak_bitrate: u64,
+    #[component(name = "average-bitrate")]
+    average_bitrate: u64,
+    position: Position,
+    #[component(name = "discontinuity-sequence")]
+    discontinuity_sequence: u64,
+    segments: Vec<Segment>,
+    #[component(name = "next-part")]
+    next_part: Option<Arc<str>>,
+    #[component(name = "next-init")]
+    next_init: Option<Arc<str>>,
+}
+
+/// `playlist.presentation`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Presentation {
+    id: Arc<str>,
+    ended: bool,
+    timing: Timing,
+    renditions: Vec<Rendition>,
+}
+
+impl Presentation {
+    /// The window as plugins see it.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let timing = snapshot.presentation.timing;
+        Self {
+            id: snapshot.presentation.id.clone(),
+            ended: snapshot.ended,
+            timing: Timing {
+                part_target: micros(timing.part_target),
+                target_duration: timing.target_duration,
+                segment: micros(timing.segment),
+                frame: micros(timing.frame),
+                window: micros(timing.window),
+            },
+            renditions: rendition(snapshot).into_iter().collect(),
+        }
+    }
+}
+
+/// The rendition, unless there is no segment yet that would tell what it is.
+fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
+    let coding = &snapshot.segments.last()?.init.parameter_sets;
+    Some(Rendition {
+        id: RENDITION,
+        codecs: coding.codecs(),
+        width: coding.width,
+        height: coding.height,
+        frame_rate_milli: frame_rate_milli(snapshot.presentation.timing.frame),
+        peak_bitrate: snapshot.rendition.peak_bitrate,
+        average_bitrate: snapshot.rendition.average_bitrate,
+        position: Position {
+            sequence: snapshot.position.sequence,
+            parts: snapshot.position.parts,
+        },
+        discontinuity_sequence: snapshot.discontinuity_sequence,
+        segments: snapshot.segments.iter().map(|s| segment(s)).collect(),
+        next_part: snapshot.next_part.clone(),
+        // A change of the coding is learnt of with the access unit that brings it, so it is never known beforehand.
+        next_init: None,
+    })
+}
+
+fn segment(segment: &live::Segment) -> Segment {
+    let parts: Vec<_> = segment.parts.iter().map(|p| part(p)).collect();
+    Segment {
+        sequence: segment.sequence,
+        path: segment.path.clone(),
+        init: segment.init.path.clone(),
+        start: segment.start.0,
+        captured: segment.captured.0,
+        duration: micros(segment.duration),
+        size: if segment.complete {
+            segment.media.len
+        } else {
+            parts.iter().map(|part| part.size).sum()
+        },
+        discontinuity: segment.discontinuity,
+        complete: segment.complete,
+        parts,
+    }
+}
+
+fn part(part: &live::Part) -> Part {
+    Part {
+        path: part.path.clone(),
+        duration: micros(part.duration),
+        independent: part.independent,
+        size: part.media.len,
+    }
+}
+
+/// Pictures in 1,000 seconds, from the time between two.
+fn frame_rate_milli(frame: Duration) -> u32 {
+    let nanos = frame.as_nanos().max(1);
+    let rate = (1_000_000_000_000 + nanos / 2) / nanos;
+    u32::try_from(rate).unwrap_or(u32::MAX)
+}
+
+fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::trial;
+
+    #[test]
+    fn a_plugin_sees_the_window_as_it_is() {
+        let snapshot = trial::running();
+        let seen = Presentation::of(&snapshot);
+        assert_eq!(seen.id, snapshot.presentation.id);
+        let [rendition] = &seen.renditions[..] else {
+            panic!("one rendition");
+        };
+        assert_eq!(rendition.codecs, "avc1.64001f");
+        assert_eq!((rendition.width, rendition.height), (1280, 720));
+        assert_eq!(rendition.position.sequence, snapshot.position.sequence);
+        assert_eq!(rendition.segments.len(), snapshot.segments.len());
+        assert_eq!(rendition.next_part, snapshot.next_part);
+        for (seen, real) in rendition.segments.iter().zip(&snapshot.segments) {
+            assert!(Arc::ptr_eq(&seen.path, &real.path), "shared, not copied");
+            assert_eq!(seen.sequence, real.sequence);
+            assert_eq!(seen.start, real.start.0);
+            assert_eq!(seen.parts.len(), real.parts.len());
+            assert_eq!(seen.complete, real.complete);
+        }
+        let growing = rendition.segments.last().unwrap();
+        assert_eq!(
+            growing.size,
+            growing.parts.iter().map(|p| p.size).sum::<u64>()
+        );
+        assert!(growing.size > 0);
+    }
+
+    #[test]
+    fn before_the_first_segment_there_is_no_rendition() {
+        let mut snapshot = trial::running();
+        snapshot.segments.clear();
+        assert!(Presentation::of(&snapshot).renditions.is_empty());
+    }
+
+    #[test]
+    fn frame_rates_are_those_that_people_know() {
+        assert_eq!(frame_rate_milli(Duration::from_micros(33_333)), 30_000);
+        assert_eq!(frame_rate_milli(Duration::from_nanos(33_366_667)), 29_970);
+        assert_eq!(frame_rate_milli(Duration::from_millis(40)), 25_000);
+        assert_eq!(frame_rate_milli(Duration::ZERO), u32::MAX);
+    }
+}

@@ -1,0 +1,90 @@
+//! The `playlist` hook: timing, documents, and their text.
+
+pub use crate::bindings::playlist::exports::picam::plugin::playlist::{
+    Answer, Document, Part, Presentation, Rendition, Request, Scope, Segment, Text, Timing,
+    TimingRequest,
+};
+use crate::{Inputs, Plugin, Position, Refusal};
+
+/// Decides the timing of a stream, which documents it has, and what they say.
+pub trait Playlist: Plugin {
+    /// What timing the plugin wants. Asked once, after the start. Whatever is left out, others decide.
+    fn wanted_timing(&self) -> TimingRequest {
+        TimingRequest {
+            segment: None,
+            part: None,
+            window: None,
+        }
+    }
+
+    /// The documents it writes. Asked once, after the start.
+    fn documents(&self) -> Vec<Document>;
+
+    /// Writes a document. Called once per document, declared inputs and position, so the text must depend on nothing
+    /// else.
+    fn render(&mut self, request: &Request, presentation: &Presentation) -> Answer;
+}
+
+impl Document {
+    /// A document whose text depends on the given query parameters, and on nothing else of a request.
+    pub fn new(path: &str, scope: Scope, content_type: &str, query: &[&str]) -> Self {
+        Self {
+            path: path.into(),
+            scope,
+            content_type: content_type.into(),
+            reads: Inputs {
+                query: query.iter().map(|name| (*name).into()).collect(),
+                headers: Vec::new(),
+                cookies: Vec::new(),
+                method: false,
+                peer: false,
+                form: false,
+            },
+        }
+    }
+}
+
+impl Answer {
+    /// The text of the document, and for how many seconds a cache may keep it.
+    pub fn text(body: String, max_age: u32) -> Self {
+        Self::Document(Text { body, max_age })
+    }
+
+    /// A refusal: an HTTP status, and a line that says what was wrong and what would be right.
+    pub fn refuse(status: u16, reason: impl Into<String>) -> Self {
+        Self::Refuse(Refusal {
+            status,
+            reason: reason.into(),
+        })
+    }
+}
+
+impl Rendition {
+    /// Where the newest finished part stands: `parts` is its index within the segment `sequence`. None while there
+    /// isn't one, or the host has forgotten the segment that it would be in.
+    ///
+    /// The position names the part that comes next; at the very beginning of a segment the newest part is the last
+    /// one of the segment before.
+    pub fn newest_part(&self) -> Option<Position> {
+        let Position { sequence, parts } = self.position;
+        if parts > 0 {
+            return Some(Position {
+                sequence,
+                parts: parts - 1,
+            });
+        }
+        let before = self.segment(sequence.checked_sub(1)?)?;
+        let count = u32::try_from(before.parts.len()).ok()?;
+        Some(Position {
+            sequence: before.sequence,
+            parts: count.checked_sub(1)?,
+        })
+    }
+
+    /// The segment of that media sequence number, if it is listed.
+    pub fn segment(&self, sequence: u64) -> Option<&Segment> {
+        self.segments
+            .iter()
+            .rfind(|segment| segment.sequence == sequence)
+    }
+}
