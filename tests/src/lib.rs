@@ -16,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+mod browser;
 mod camera;
 mod client;
 mod clip;
@@ -23,6 +24,7 @@ mod host;
 pub mod media;
 mod playlist;
 
+pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
