@@ -16,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+mod browser;
 mod camera;
 mod client;
 mod clip;
@@ -24,6 +25,7 @@ pub mod media;
 mod playlist;
 pub mod vm;
 
+pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
