@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-use reader::Section;
 pub use reader::ConfigError;
+use reader::Section;
 pub use values::Size;
 pub(crate) use values::{address, bitrate, fps, size};
 
@@ -121,12 +121,15 @@ impl Config {
         let mut config = match &cli.config {
             None => Self::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::file(path, error))?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::file(path, error))?;
                 Self::read(path, &text)?
             }
         };
         let stream = &mut config.stream;
-        stream.source = cli.source.unwrap_or_else(|| std::mem::take(&mut stream.source));
+        stream.source = cli
+            .source
+            .unwrap_or_else(|| std::mem::take(&mut stream.source));
         stream.size = cli.size.unwrap_or(stream.size);
         stream.fps = cli.fps.unwrap_or(stream.fps);
         stream.bitrate = cli.bitrate.unwrap_or(stream.bitrate);
@@ -136,7 +139,11 @@ impl Config {
         config.operator = cli.operator.unwrap_or(config.operator);
         if !cli.plugin.is_empty() {
             let tables = std::mem::take(&mut config.plugins);
-            config.plugins = cli.plugin.into_iter().map(|plugin| plugin.over(&tables)).collect();
+            config.plugins = cli
+                .plugin
+                .into_iter()
+                .map(|plugin| plugin.over(&tables))
+                .collect();
         }
         Ok(config)
     }
@@ -151,10 +158,14 @@ impl Config {
             None => defaults.stream,
             Some(mut section) => {
                 let stream = Stream {
-                    source: section.value("source", values::text)?.unwrap_or(defaults.stream.source),
+                    source: section
+                        .value("source", values::text)?
+                        .unwrap_or(defaults.stream.source),
                     size: section.value("size", size)?.unwrap_or(defaults.stream.size),
                     fps: section.value("fps", fps)?.unwrap_or(defaults.stream.fps),
-                    bitrate: section.value("bitrate", bitrate)?.unwrap_or(defaults.stream.bitrate),
+                    bitrate: section
+                        .value("bitrate", bitrate)?
+                        .unwrap_or(defaults.stream.bitrate),
                 };
                 section.end(&[])?;
                 stream
@@ -167,7 +178,9 @@ impl Config {
         let config = Self {
             stream,
             listen: root.values("listen", address)?.unwrap_or(defaults.listen),
-            operator: root.value("operator", address)?.unwrap_or(defaults.operator),
+            operator: root
+                .value("operator", address)?
+                .unwrap_or(defaults.operator),
             plugins,
             plugin_dirs: root
                 .values("plugin-dirs", values::text)?
@@ -175,7 +188,9 @@ impl Config {
                 .iter()
                 .map(|path| directory.join(path))
                 .collect(),
-            cache_dir: root.value("cache-dir", values::text)?.map(|path| directory.join(path)),
+            cache_dir: root
+                .value("cache-dir", values::text)?
+                .map(|path| directory.join(path)),
         };
         root.end(&[("[stream]", &STREAM), ("[[plugin]]", &Plugin::KEYS)])?;
         Ok(config)
@@ -260,12 +275,21 @@ impl Plugin {
         let table = tables
             .iter()
             .find(|table| table.file == self.file)
-            .or_else(|| tables.iter().find(|table| name(&table.file) == name(&self.file)));
+            .or_else(|| {
+                tables
+                    .iter()
+                    .find(|table| name(&table.file) == name(&self.file))
+            });
         if let Some(table) = table {
             self.limits = table.limits;
             self.grants.clone_from(&table.grants);
             let unset = |key: &String| !self.config.iter().any(|(set, _)| set == key);
-            let inherited: Vec<_> = table.config.iter().filter(|(key, _)| unset(key)).cloned().collect();
+            let inherited: Vec<_> = table
+                .config
+                .iter()
+                .filter(|(key, _)| unset(key))
+                .cloned()
+                .collect();
             self.config.extend(inherited);
         }
         self

@@ -14,7 +14,10 @@ use crate::{
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{DocumentSpec, Environment, Grants, Limits, PluginSpec, Plugins, Request, TimingRequest, default_cache_dir},
+    plugin::{
+        DocumentSpec, Environment, Grants, Limits, PluginSpec, Plugins, Request, TimingRequest,
+        default_cache_dir,
+    },
     source::{self, SourceSpec, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -38,7 +41,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let specs = specs(&config)?;
     let environment = Environment {
         plugin_dirs: config.plugin_dirs.clone(),
-        cache_dir: config.cache_dir.clone().or_else(|| Some(default_cache_dir())),
+        cache_dir: config
+            .cache_dir
+            .clone()
+            .or_else(|| Some(default_cache_dir())),
     };
     // Compiling takes a while on a small board, and blocks.
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
@@ -104,7 +110,10 @@ fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
 
 /// Lets players read to the end of a stream whose source came to its end.
 async fn linger(window: Duration) -> anyhow::Result<()> {
-    tracing::info!("viewers have {} s to watch the end, then the host stops", window.as_secs());
+    tracing::info!(
+        "viewers have {} s to watch the end, then the host stops",
+        window.as_secs()
+    );
     tokio::select! {
         () = tokio::time::sleep(window) => Ok(()),
         told = told_to_stop() => told,
@@ -163,7 +172,9 @@ fn specs(config: &Config) -> anyhow::Result<Vec<PluginSpec>> {
 fn spec(plugin: &config::Plugin) -> anyhow::Result<PluginSpec> {
     let mut grants = Grants::default();
     for grant in &plugin.grants {
-        grants.add(grant).with_context(|| format!("`grants` of plugin {}", plugin.file))?;
+        grants
+            .add(grant)
+            .with_context(|| format!("`grants` of plugin {}", plugin.file))?;
     }
     let (told, usual) = (&plugin.limits, Limits::default());
     Ok(PluginSpec {
@@ -210,7 +221,12 @@ impl Documents for Written {
         self.documents.clone()
     }
 
-    fn render<'a>(&'a self, document: &'a DocumentSpec, request: &'a Request, window: Arc<Snapshot>) -> Rendering<'a> {
+    fn render<'a>(
+        &'a self,
+        document: &'a DocumentSpec,
+        request: &'a Request,
+        window: Arc<Snapshot>,
+    ) -> Rendering<'a> {
         let index = self.index[&(document.scope, document.path.clone())];
         Box::pin(async move { self.plugins.render(index, request, &window).await })
     }

@@ -86,8 +86,9 @@ impl<'a> Section<'a> {
     /// The file itself.
     pub(super) fn root(file: &'a Path, text: &'a str) -> Result<Self, ConfigError> {
         let source = Source { file, text };
-        let table = DeTable::parse(text)
-            .map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        let table = DeTable::parse(text).map_err(|error| {
+            source.error(error.span().unwrap_or(0..0), error.message().to_owned())
+        })?;
         Ok(Self {
             source,
             name: String::new(),
@@ -109,7 +110,9 @@ impl<'a> Section<'a> {
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
         let source = self.source;
-        self.take(key).map(|value| scalar(source, key, &value, read)).transpose()
+        self.take(key)
+            .map(|value| scalar(source, key, &value, read))
+            .transpose()
     }
 
     /// The value of a key that must be there.
@@ -122,9 +125,20 @@ impl<'a> Section<'a> {
         let value = self.value(key, read)?;
         value.ok_or_else(|| {
             // A misspelt key is the likelier reason, and the better message.
-            let message = match self.table.keys().find_map(|found| Some((found, near(found.get_ref(), [key])?))) {
-                Some((found, _)) => format!("there is no key `{}` in {}; did you mean `{key}`?", found.get_ref(), self.name),
-                None => format!("{} needs the key `{key}`, as in {key} = {example}", self.name),
+            let message = match self
+                .table
+                .keys()
+                .find_map(|found| Some((found, near(found.get_ref(), [key])?)))
+            {
+                Some((found, _)) => format!(
+                    "there is no key `{}` in {}; did you mean `{key}`?",
+                    found.get_ref(),
+                    self.name
+                ),
+                None => format!(
+                    "{} needs the key `{key}`, as in {key} = {example}",
+                    self.name
+                ),
             };
             self.source.error(self.span.clone(), message)
         })
@@ -137,38 +151,54 @@ impl<'a> Section<'a> {
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let source = self.source;
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         let values = match value.get_ref() {
-            DeValue::Array(values) => values.iter().map(|value| scalar(source, key, value, read)).collect(),
+            DeValue::Array(values) => values
+                .iter()
+                .map(|value| scalar(source, key, value, read))
+                .collect(),
             _ => scalar(source, key, &value, read).map(|value| vec![value]),
         };
         values.map(Some)
     }
 
     /// A table in this one, if it is there.
-    pub(super) fn section(&mut self, key: &'static str) -> Result<Option<Section<'a>>, ConfigError> {
+    pub(super) fn section(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Section<'a>>, ConfigError> {
         let name = match self.name.trim_matches(['[', ']']) {
             "" => format!("[{key}]"),
             parent => format!("[{parent}.{key}]"),
         };
-        self.take(key).map(|value| self.open(value, name)).transpose()
+        self.take(key)
+            .map(|value| self.open(value, name))
+            .transpose()
     }
 
     /// The tables of a list of tables: none if the key isn't there.
     pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section<'a>>, ConfigError> {
         let name = format!("[[{key}]]");
-        let Some(value) = self.take(key) else { return Ok(Vec::new()) };
+        let Some(value) = self.take(key) else {
+            return Ok(Vec::new());
+        };
         let span = value.span();
         match value.into_inner() {
             DeValue::Array(tables) => self.open_all(tables, &name),
-            _ => Err(self
-                .source
-                .error(span, format!("`{key}` is a list of tables; write {name} above each of them"))),
+            _ => Err(self.source.error(
+                span,
+                format!("`{key}` is a list of tables; write {name} above each of them"),
+            )),
         }
     }
 
     fn open_all(&self, tables: DeArray<'a>, name: &str) -> Result<Vec<Section<'a>>, ConfigError> {
-        tables.into_iter().map(|table| self.open(table, name.to_owned())).collect()
+        tables
+            .into_iter()
+            .map(|table| self.open(table, name.to_owned()))
+            .collect()
     }
 
     fn open(&self, value: Spanned<DeValue<'a>>, name: String) -> Result<Section<'a>, ConfigError> {
@@ -181,9 +211,10 @@ impl<'a> Section<'a> {
                 table,
                 known: Vec::new(),
             }),
-            _ => Err(self
-                .source
-                .error(span, format!("here should be a table; write {name} above its keys"))),
+            _ => Err(self.source.error(
+                span,
+                format!("here should be a table; write {name} above its keys"),
+            )),
         }
     }
 

@@ -114,6 +114,13 @@ pub struct Damage {
 
 /// shim
 pub struct SourceSpec;
-impl std::str::FromStr for SourceSpec { type Err = anyhow::Error; fn from_str(_: &str) -> anyhow::Result<Self> { Ok(Self) } }
+impl std::str::FromStr for SourceSpec {
+    type Err = anyhow::Error;
+    fn from_str(_: &str) -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+}
 /// shim
-pub async fn open(_: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> { pattern::open(wanted) }
+pub async fn open(_: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
+    pattern::open(wanted)
+}
