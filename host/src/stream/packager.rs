@@ -1,0 +1,264 @@
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+
+use super::clock::Clock;
+use crate::{
+    cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
+    h264::{AccessUnit, ParameterSets},
+    live::{Chunk, InitSegment, Live, Media, Numbers, Opening, Presentation, Ring},
+    source::Picture,
+    time::{MediaTime, Monotonic},
+};
+
+/// Why a presentation can't go on as it began.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outgrown {
+    /// Pictures come so slowly that one doesn't fit into a part.
+    FrameRate,
+    /// Key frames come so rarely that a segment breaks the target duration.
+    KeyInterval,
+}
+
+/// Turns access units into the chunks, parts and segments of one presentation, and publishes them.
+#[derive(Debug)]
+pub struct Packager {
+    live: Arc<Live>,
+    ring: Ring,
+    timing: Timing,
+    timeline: Timeline,
+    clock: Clock,
+    /// Init segments in use lately: a camera that returns after a slate finds its own again.
+    inits: Vec<(Arc<InitSegment>, bool)>,
+    inits_made: u32,
+    current_init: Option<Arc<InitSegment>>,
+    part: OpenPart,
+    chunks: u32,
+    /// The stream shows pictures in another order than it decodes them.
+    reorders: bool,
+}
+
+/// The part that is growing.
+#[derive(Debug, Default)]
+struct OpenPart {
+    chunks: Vec<Chunk>,
+    duration: Duration,
+    independent: bool,
+}
+
+/// How many init segments are kept for reuse.
+const INITS: usize = 4;
+
+impl Packager {
+    /// Begins a presentation. Nothing is published before the first part.
+    pub fn new(
+        live: Arc<Live>,
+        id: Arc<str>,
+        timing: Timing,
+        numbers: Numbers,
+        window_bytes: u64,
+        clock: Clock,
+        reorders: bool,
+    ) -> Self {
+        let presentation = Arc::new(Presentation { id, timing });
+        Self {
+            live,
+            ring: Ring::new(presentation, numbers, window_bytes),
+            timing,
+            timeline: Timeline::new(timing, MediaTime(0)),
+            clock,
+            inits: Vec::new(),
+            inits_made: 0,
+            current_init: None,
+            part: OpenPart::default(),
+            chunks: 0,
+            reorders,
+        }
+    }
+
+    /// Where the next presentation goes on counting.
+    pub fn numbers(&self) -> Numbers {
+        self.ring.numbers()
+    }
+
+    /// The clock with its latest label.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// How long a still lasts that fills one part.
+    pub fn part_target(&self) -> Duration {
+        self.timing.part_target
+    }
+
+    /// Publishes a picture of the source. The first of a presentation must be an IDR picture.
+    ///
+    /// # Errors
+    /// A picture that can't be described in MP4.
+    pub fn picture(&mut self, picture: &Picture) -> anyhow::Result<Result<(), Outgrown>> {
+        let unit = &picture.unit;
+        self.reorders |= unit.display_shift != 0;
+        let init = self.init_for(unit)?;
+        let anew = init.is_some();
+        let placement = self
+            .timeline
+            .place(self.clock.media(picture.captured), unit.idr, anew);
+        self.add(unit, picture.captured, placement, init);
+        Ok(if self.timeline.outgrown() {
+            Err(Outgrown::FrameRate)
+        } else if self.timeline.segment_length() + self.timeline.frame()
+            > self.timing.longest_segment()
+        {
+            Err(Outgrown::KeyInterval)
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Publishes a still that lasts one part, shown as of `shown`.
+    ///
+    /// # Errors
+    /// A picture that can't be described in MP4.
+    pub fn still(&mut self, unit: &AccessUnit, shown: Monotonic) -> anyhow::Result<()> {
+        let init = self.init_for(unit)?;
+        let placement =
+            self.timeline
+                .place_still(self.clock.media(shown), unit.idr, init.is_some());
+        self.add(unit, shown, placement, init);
+        Ok(())
+    }
+
+    /// A key frame is overdue: the segment is longer than it was meant to be.
+    pub fn wants_key_frame(&self) -> bool {
+        self.timeline.segment_length() > self.timing.segment + self.timing.segment / 4
+    }
+
+    /// Pictures stop, or don't continue the last one: what there is of the growing part is published, and the next IDR
+    /// picture begins a segment behind a discontinuity.
+    pub fn break_here(&mut self) {
+        self.timeline.break_here();
+        if self.close_part() {
+            self.publish();
+        }
+    }
+
+    /// Ends the presentation: its playlists say so.
+    pub fn end(&mut self) {
+        self.close_part();
+        self.ring.end();
+        self.publish();
+    }
+
+    /// The init segment that has to be put before this unit, if it isn't the one in force.
+    fn init_for(&mut self, unit: &AccessUnit) -> anyhow::Result<Option<Arc<InitSegment>>> {
+        if !unit.idr {
+            return Ok(None);
+        }
+        let wanted = |(init, reorders): &(Arc<InitSegment>, bool)| {
+            *reorders == self.reorders && same(&init.parameter_sets, &unit.parameter_sets)
+        };
+        let init = match self.inits.iter().find(|init| wanted(init)) {
+            Some((init, _)) => init.clone(),
+            None => self.make_init(&unit.parameter_sets)?,
+        };
+        let in_force = self
+            .current_init
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, &init));
+        Ok((!in_force).then_some(init))
+    }
+
+    fn make_init(&mut self, sets: &Arc<ParameterSets>) -> anyhow::Result<Arc<InitSegment>> {
+        let data = init_segment(sets, &sets.sps_for_avcc(self.reorders)).with_context(|| {
+            format!(
+                "can't write an init segment for {}x{}",
+                sets.width, sets.height
+            )
+        })?;
+        let init = Arc::new(InitSegment {
+            path: format!("init-{}.mp4", self.inits_made).into(),
+            data,
+            parameter_sets: sets.clone(),
+        });
+        self.inits_made += 1;
+        if self.inits.len() == INITS {
+            self.inits.remove(0);
+        }
+        self.inits.push((init.clone(), self.reorders));
+        Ok(init)
+    }
+
+    fn add(
+        &mut self,
+        unit: &AccessUnit,
+        captured: Monotonic,
+        placement: Placement,
+        init: Option<Arc<InitSegment>>,
+    ) {
+        let mut changed = false;
+        if let Some(init) = init {
+            self.current_init = Some(init);
+        }
+        if placement.begins_segment {
+            self.close_part();
+            self.clock.relabel();
+            self.ring.begin_segment(Opening {
+                init: self
+                    .current_init
+                    .clone()
+                    .expect("a presentation begins with an IDR picture"),
+                start: placement.start,
+                captured: self.clock.wall(captured),
+                discontinuity: placement.discontinuity,
+            });
+            changed = true;
+        }
+        let duration = micros(placement.duration);
+        let sample = Sample {
+            number: self.chunks,
+            start: placement.start,
+            duration,
+            composition_offset: unit
+                .display_shift
+                .saturating_mul(micros(self.timeline.frame()) as i32),
+            size: u32::try_from(unit.data.len()).expect("the reader bounds access units"),
+            sync: unit.idr,
+            captured: self.clock.wall(captured),
+        };
+        self.chunks = self.chunks.wrapping_add(1);
+        self.part.chunks.push(Chunk {
+            head: chunk_head(&sample),
+            sample: unit.data.clone(),
+        });
+        self.part.duration += placement.duration;
+        self.part.independent |= unit.idr;
+        if placement.ends_part {
+            changed |= self.close_part();
+        }
+        if changed {
+            self.publish();
+        }
+    }
+
+    fn close_part(&mut self) -> bool {
+        if self.part.chunks.is_empty() {
+            return false;
+        }
+        let part = std::mem::take(&mut self.part);
+        self.ring
+            .push_part(part.duration, part.independent, Media::of(&part.chunks));
+        true
+    }
+
+    fn publish(&self) {
+        self.live.publish(self.ring.snapshot());
+    }
+}
+
+fn same(a: &Arc<ParameterSets>, b: &Arc<ParameterSets>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+fn micros(length: Duration) -> u32 {
+    u32::try_from(length.as_micros()).unwrap_or(u32::MAX)
+}

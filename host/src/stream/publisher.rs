@@ -1,0 +1,350 @@
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    clock::Clock,
+    packager::{Outgrown, Packager},
+    probe::{Finding, Probe},
+};
+use crate::{
+    cmaf::{Timing, Wish},
+    h264::ParameterSets,
+    live::{Live, Numbers},
+    picture::Slate,
+    source::{Event, Picture, Source},
+    time::{Monotonic, Wall},
+};
+
+/// After so long without a picture a slate takes over.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Pictures a second that the slate is encoded for: about one a part.
+const SLATE_FPS: u32 = 5;
+
+/// How often a key frame that is overdue is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the publisher is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is wished of the timing.
+    pub wish: Wish,
+    /// How many bytes of media the window may hold.
+    pub window_bytes: u64,
+}
+
+/// How the stream is, for people and for `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing has been published: the source hasn't shown enough yet.
+    Waiting,
+    /// Pictures come.
+    Live,
+    /// No pictures come; viewers see the slate, or the last picture until it takes over.
+    Lost {
+        /// When the last picture was captured.
+        since: Wall,
+        /// One line: what happened.
+        reason: String,
+    },
+    /// The source came to its end.
+    Ended,
+}
+
+/// Publishes one source.
+#[derive(Debug)]
+pub struct Publisher {
+    source: Source,
+    live: Arc<Live>,
+    settings: Settings,
+    health: watch::Sender<Health>,
+    clock: Clock,
+    numbers: Numbers,
+    phase: Phase,
+    silence: Silence,
+    asked: Option<Instant>,
+    /// Of the last picture: what a slate has to look like.
+    last: Option<(Arc<ParameterSets>, Monotonic)>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Probing(Probe),
+    Publishing(Box<Packager>),
+}
+
+/// What is shown while no pictures come.
+#[derive(Debug)]
+enum Silence {
+    /// Pictures come. The slate takes over at this moment if none does until then.
+    Awaiting(Instant),
+    Slate {
+        slate: Slate,
+        shown: u64,
+        next: Instant,
+    },
+}
+
+impl Publisher {
+    /// A publisher of `source` into `live`, and how it does.
+    pub fn new(
+        source: Source,
+        live: Arc<Live>,
+        settings: Settings,
+    ) -> (Self, watch::Receiver<Health>) {
+        let (health, receiver) = watch::channel(Health::Waiting);
+        let probe = Probe::new(source.nominal);
+        let publisher = Self {
+            source,
+            live,
+            settings,
+            health,
+            clock: Clock::start(),
+            // From the clock, so that numbers don't fall when the host starts anew: a segment lasts about a second.
+            numbers: Numbers {
+                sequence: Wall::now().0 / 1_000_000,
+                serial: 0,
+            },
+            phase: Phase::Probing(probe),
+            silence: Silence::Awaiting(Instant::now() + SILENCE),
+            asked: None,
+            last: None,
+        };
+        (publisher, receiver)
+    }
+
+    /// Runs until the source ends.
+    ///
+    /// # Errors
+    /// Pictures that can't be published at all; the message says why.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            let wake = match &self.silence {
+                Silence::Awaiting(at) => *at,
+                Silence::Slate { next, .. } => *next,
+            };
+            let publishing = matches!(self.phase, Phase::Publishing(_));
+            tokio::select! {
+                biased;
+                event = self.source.events.recv() => match event {
+                    None | Some(Event::Ended) => break,
+                    Some(event) => self.event(event)?,
+                },
+                () = tokio::time::sleep_until(wake), if publishing => self.silent().await?,
+            }
+        }
+        if let Phase::Probing(probe) = &mut self.phase
+            && let Some(finding) = probe.end()
+        {
+            self.begin(finding)?;
+        }
+        if let Phase::Publishing(packager) = &mut self.phase {
+            packager.end();
+        }
+        tracing::info!("the source ended: players see the end of the stream");
+        self.health.send_replace(Health::Ended);
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Picture(picture) => self.picture(picture),
+            Event::Break { ref reason } => {
+                tracing::info!("{reason}");
+                match &mut self.phase {
+                    Phase::Probing(probe) => probe.break_here(event),
+                    Phase::Publishing(packager) => packager.break_here(),
+                }
+                Ok(())
+            }
+            Event::Lost { reason } => {
+                tracing::warn!("{reason}");
+                match &mut self.phase {
+                    Phase::Probing(probe) => probe.forget(),
+                    Phase::Publishing(packager) => packager.break_here(),
+                }
+                if self.last.is_some() {
+                    self.lost(reason);
+                }
+                Ok(())
+            }
+            // The caller's loop ends with it.
+            Event::Ended => Ok(()),
+        }
+    }
+
+    fn picture(&mut self, picture: Picture) -> anyhow::Result<()> {
+        self.last = Some((picture.unit.parameter_sets.clone(), picture.captured));
+        match &mut self.phase {
+            Phase::Probing(probe) => match probe.picture(picture) {
+                Some(finding) => self.begin(finding),
+                None => Ok(()),
+            },
+            Phase::Publishing(_) => self.publish(&picture),
+        }
+    }
+
+    /// Fixes the timing, and publishes what was held back.
+    fn begin(&mut self, finding: Finding) -> anyhow::Result<()> {
+        let timing = Timing::plan(&self.settings.wish, &finding.observed);
+        let id = presentation_id()?;
+        tracing::info!(
+            "presentation {id}: {:.3} pictures a second, key frames every {:?}; segments of {:?}, parts of up to {:?}",
+            1.0 / timing.frame.as_secs_f64(),
+            finding.observed.key_interval,
+            timing.segment,
+            timing.part_target,
+        );
+        self.phase = Phase::Publishing(Box::new(Packager::new(
+            self.live.clone(),
+            id,
+            timing,
+            self.numbers,
+            self.settings.window_bytes,
+            self.clock,
+            finding.reorders,
+        )));
+        for event in finding.held {
+            self.event(event)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, picture: &Picture) -> anyhow::Result<()> {
+        let Phase::Publishing(packager) = &mut self.phase else {
+            return Ok(());
+        };
+        if matches!(self.silence, Silence::Slate { .. }) && !picture.unit.idr {
+            // The slate has other parameter sets, so only an IDR picture can follow it.
+            self.ask_for_key_frame();
+            return Ok(());
+        }
+        self.silence = Silence::Awaiting(Instant::now() + SILENCE);
+        let outgrown = packager
+            .picture(picture)
+            .context("can't publish the source's pictures")?;
+        if packager.wants_key_frame() {
+            self.ask_for_key_frame();
+        }
+        if *self.health.borrow() != Health::Live {
+            if matches!(*self.health.borrow(), Health::Lost { .. }) {
+                tracing::info!("pictures come again");
+            }
+            self.health.send_replace(Health::Live);
+        }
+        match outgrown {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                self.start_over(&why);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the presentation, whose timing can't hold, and probes for the next.
+    fn start_over(&mut self, why: &Outgrown) {
+        let Phase::Publishing(packager) = &mut self.phase else {
+            return;
+        };
+        packager.end();
+        self.numbers = packager.numbers();
+        self.clock = packager.clock();
+        tracing::warn!(
+            "a new presentation begins with the next key frame, since {}: players that don't follow `live.m3u8` have to \
+             reopen it",
+            match why {
+                Outgrown::FrameRate => "pictures come too slowly for the length of a part",
+                Outgrown::KeyInterval => "key frames come too rarely for the length of a segment",
+            }
+        );
+        // What was known beforehand has turned out wrong.
+        self.phase = Phase::Probing(Probe::new(crate::source::Nominal::default()));
+        self.ask_for_key_frame();
+    }
+
+    fn ask_for_key_frame(&mut self) {
+        let now = Instant::now();
+        if self.asked.is_none_or(|asked| now - asked >= ASK_AGAIN) {
+            self.asked = Some(now);
+            self.source.key_frames.ask();
+        }
+    }
+
+    /// No picture came for long enough, or the slate's next part is due.
+    async fn silent(&mut self) -> anyhow::Result<()> {
+        if matches!(self.silence, Silence::Awaiting(_)) {
+            self.show_slate().await?;
+        }
+        let Phase::Publishing(packager) = &mut self.phase else {
+            return Ok(());
+        };
+        let Silence::Slate { slate, shown, next } = &mut self.silence else {
+            return Ok(());
+        };
+        let part = packager.part_target();
+        // A part of a camera is published with its last picture: so is this one, that no date runs ahead of the clock.
+        let began = Monotonic(Monotonic::now().0.saturating_sub(part.as_micros() as u64));
+        packager.still(&slate.unit(*shown), began)?;
+        *shown += 1;
+        *next = (*next + part).max(Instant::now());
+        Ok(())
+    }
+
+    async fn show_slate(&mut self) -> anyhow::Result<()> {
+        let Some((sets, captured)) = self.last.clone() else {
+            return Ok(());
+        };
+        let (since, camera) = (self.clock().wall(captured), self.source.description.clone());
+        let reason = format!("no picture for {} s from {camera}", SILENCE.as_secs());
+        if !matches!(*self.health.borrow(), Health::Lost { .. }) {
+            tracing::warn!("{reason}: the slate takes over");
+            self.lost(reason);
+        }
+        let slate = tokio::task::spawn_blocking(move || {
+            Slate::new(sets.width, sets.height, SLATE_FPS, &camera, since)
+        })
+        .await
+        .context("the slate could not be drawn")?
+        .context("the slate could not be encoded")?;
+        if let Phase::Publishing(packager) = &mut self.phase {
+            packager.break_here();
+        }
+        self.silence = Silence::Slate {
+            slate,
+            shown: 0,
+            next: Instant::now(),
+        };
+        Ok(())
+    }
+
+    /// The clock with the label that is in force.
+    fn clock(&self) -> Clock {
+        match &self.phase {
+            Phase::Probing(_) => self.clock,
+            Phase::Publishing(packager) => packager.clock(),
+        }
+    }
+
+    fn lost(&self, reason: String) {
+        let since = self
+            .last
+            .as_ref()
+            .map_or_else(Wall::now, |(_, captured)| self.clock().wall(*captured));
+        self.health.send_replace(Health::Lost { since, reason });
+    }
+}
+
+/// A name that never repeats, not even when the host starts anew with a clock that says 1970: 50 random bits.
+fn presentation_id() -> anyhow::Result<Arc<str>> {
+    let mut random = [0; 10];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .context("the kernel has no random numbers")?;
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let id: String = random
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect();
+    Ok(id.into())
+}
