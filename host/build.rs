@@ -76,7 +76,7 @@ fn page(index: &str, player: &str) -> String {
     let index = index.replace(PLAYER_TAG, &script);
     let policy = format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; \
-         connect-src 'self'; media-src 'self' blob:; img-src data:; script-src {}; style-src {}\">\n",
+         connect-src 'self'; media-src 'self' blob: data:; img-src data:; script-src {}; style-src {}\">\n",
         hashes(&index, "script"),
         hashes(&index, "style"),
     );

@@ -12,6 +12,7 @@ pub mod live;
 pub mod page;
 pub mod picture;
 pub mod plugin;
+pub mod run;
 pub mod source;
 pub mod stream;
 pub mod time;

@@ -16,13 +16,16 @@
 //! # Ok(()) }
 //! ```
 
+mod browser;
 mod camera;
 mod client;
 mod clip;
 mod host;
 pub mod media;
 mod playlist;
+pub mod vm;
 
+pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod packages;
+mod plugins;
 mod run;
 mod tally;
 mod test;
@@ -15,13 +16,15 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "\
 cargo xtask run [ARGUMENTS]    builds picam-host and starts it, with the camera if there is one
-cargo xtask test [FILTER]      runs every test; see `cargo xtask test --help` for less than every";
+cargo xtask test [FILTER]      runs every test; see `cargo xtask test --help` for less than every
+cargo xtask plugins [--check]  builds the stock plugins into plugins/stock, or tells whether that is due";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("run") => run::run(arguments.collect()),
         Some("test") => test::run(arguments.collect()),
+        Some("plugins") => plugins::run(arguments).map(|()| ExitCode::SUCCESS),
         Some("-h" | "--help" | "help") => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -27,8 +27,8 @@ pub use documents::{Documents, Rendering};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
 
-#[cfg(any())]
-mod testing;
+#[cfg(test)]
+mod tests;
 
 /// Entry points of the fuzz targets.
 #[doc(hidden)]

@@ -21,10 +21,7 @@ pub(super) enum Malformed {
 /// anything, and is left out.
 ///
 /// A parameter without `=` has an empty value; `+` is a space (the URL standard's `application/x-www-form-urlencoded`).
-pub(super) fn parse(
-    query: &str,
-    declared: &[String],
-) -> Result<Vec<(String, String)>, Malformed> {
+pub(super) fn parse(query: &str, declared: &[String]) -> Result<Vec<(String, String)>, Malformed> {
     let mut pairs = Vec::new();
     if declared.is_empty() {
         return Ok(pairs);
@@ -53,9 +50,10 @@ pub(super) fn parse(
 /// An encoded slash is not a slash, and an encoded NUL nothing at all. Elements like `..` stay what they are: names that
 /// don't exist.
 pub(super) fn decode_path(path: &str) -> Option<String> {
-    let encoded_slash = path.as_bytes().windows(3).any(|bytes| {
-        bytes[0] == b'%' && bytes[1] == b'2' && bytes[2].eq_ignore_ascii_case(&b'f')
-    });
+    let encoded_slash = path
+        .as_bytes()
+        .windows(3)
+        .any(|bytes| bytes[0] == b'%' && bytes[1] == b'2' && bytes[2].eq_ignore_ascii_case(&b'f'));
     if encoded_slash {
         return None;
     }
@@ -184,7 +182,10 @@ mod tests {
     #[test]
     fn what_reaches_a_plugin_is_bounded() {
         assert_eq!(
-            parse(&format!("_HLS_msn={}", "1".repeat(LONGEST + 1)), &declared()),
+            parse(
+                &format!("_HLS_msn={}", "1".repeat(LONGEST + 1)),
+                &declared()
+            ),
             Err(Malformed::Length {
                 name: "_HLS_msn".into()
             })
@@ -197,7 +198,10 @@ mod tests {
 
     #[test]
     fn paths_are_names_and_nothing_else() {
-        assert_eq!(decode_path("/cam/live%2em3u8").as_deref(), Some("/cam/live.m3u8"));
+        assert_eq!(
+            decode_path("/cam/live%2em3u8").as_deref(),
+            Some("/cam/live.m3u8")
+        );
         assert_eq!(decode_path("/a+b").as_deref(), Some("/a+b"));
         assert_eq!(decode_path("/%2e%2e/x").as_deref(), Some("/../x"));
         for path in ["/a%2fb", "/a%2Fb", "/a%00", "/a%0a", "/%", "/%ff"] {

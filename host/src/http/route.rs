@@ -68,8 +68,11 @@ impl Shared {
         if request.method != Method::GET && request.method != Method::HEAD {
             return Err(reply::method_not_allowed().into());
         }
-        let path = query::decode_path(request.uri.path())
-            .ok_or_else(|| Box::new(reply::not_found("no address here has such characters in it")))?;
+        let path = query::decode_path(request.uri.path()).ok_or_else(|| {
+            Box::new(reply::not_found(
+                "no address here has such characters in it",
+            ))
+        })?;
         let below = match &*path {
             "/" => return Ok(Wanted::Page),
             "/healthz" => return Ok(Wanted::Health),
@@ -131,9 +134,7 @@ impl Shared {
                 Err(response) => response,
             },
             Wanted::Media { presentation, name } => match self.live.presentation(&presentation) {
-                Some(window) => {
-                    media::respond(&self.live, window, &name, &conditions, phase).await
-                }
+                Some(window) => media::respond(&self.live, window, &name, &conditions, phase).await,
                 None => gone(),
             },
         };

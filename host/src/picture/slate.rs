@@ -1,10 +1,11 @@
 use super::{Canvas, Color, EncodeError, Encoder, Font, Rate, Rect, Settings, Size, utc};
 use crate::{h264::AccessUnit, time::Wall};
 
-const BACKDROP: Color = Color::rgb(22, 24, 29);
+// Grey has no chroma that coding could spread into patches.
+const BACKDROP: Color = Color::rgb(24, 24, 24);
 const RULE: Color = Color::rgb(214, 69, 65);
-const TITLE: Color = Color::rgb(245, 246, 248);
-const DETAIL: Color = Color::rgb(176, 182, 192);
+const TITLE: Color = Color::rgb(245, 245, 245);
+const DETAIL: Color = Color::rgb(180, 180, 180);
 
 const LOST: &str = "Camera lost";
 
@@ -56,9 +57,9 @@ fn draw(size: Size, camera: &str, lost_since: Wall) -> Canvas {
     let room = (width - 2 * margin).max(1);
 
     let since = utc(lost_since).strftime("since %H:%M:%S UTC").to_string();
-    let large = font.fit(LOST.len(), room * 4 / 5, (height as u32 / 6).max(1));
+    let large = font.fit(LOST.len(), room * 4 / 5, (height as u32 / 7).max(1));
     // The smaller lines stay legible on a small picture, where they may be as wide as the title.
-    let small = font.fit(since.len(), room, (large * 3 / 5).max(12));
+    let small = font.fit(since.len(), room, (large / 2).max(12));
     let (small_width, small_height) = font.cell(small);
     let camera = shorten(camera, (room / small_width).max(1) as usize);
 
@@ -88,8 +89,8 @@ fn draw(size: Size, camera: &str, lost_since: Wall) -> Canvas {
     canvas
 }
 
-/// At most `letters` letters of `text`, the missing ones marked with an ellipsis. The end is kept rather than the
-/// beginning, since it tells one path from another.
+/// At most `letters` letters of `text`, an ellipsis in place of its middle: a command is known by its beginning, a path
+/// by its end.
 fn shorten(text: &str, letters: usize) -> String {
     let text: Vec<char> = text
         .chars()
@@ -98,8 +99,10 @@ fn shorten(text: &str, letters: usize) -> String {
     if text.len() <= letters {
         return text.into_iter().collect();
     }
-    let kept = &text[text.len() - (letters - 1)..];
-    std::iter::once('…').chain(kept.iter().copied()).collect()
+    let kept = letters.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    let ends = [&text[..head], &['…'], &text[text.len() - tail..]];
+    ends.concat().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -174,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_loses_its_beginning() {
+    fn a_long_name_loses_its_middle() {
         assert_eq!(shorten("/dev/video0", 11), "/dev/video0");
         assert_eq!(
             shorten("exec:rpicam-vid -t 0 --inline -o -", 12),
-            "…inline -o -"
+            "exec:r… -o -"
         );
         assert_eq!(shorten("a\nb", 3), "a b");
         assert_eq!(shorten("abc", 1), "…");

@@ -6,6 +6,7 @@
 //! segments, players or plugins.
 
 pub mod pattern;
+pub mod v4l2;
 
 use std::time::Duration;
 
@@ -109,4 +110,17 @@ pub struct Damage {
     pub bad_nals: u64,
     /// Times the source was lost and came back.
     pub restarts: u64,
+}
+
+/// shim
+pub struct SourceSpec;
+impl std::str::FromStr for SourceSpec {
+    type Err = anyhow::Error;
+    fn from_str(_: &str) -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+}
+/// shim
+pub async fn open(_: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
+    pattern::open(wanted)
 }

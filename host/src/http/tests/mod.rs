@@ -1,0 +1,7 @@
+//! The server as viewers see it: a real one, asked over sockets, or over a pipe where time is made to pass.
+
+mod addresses;
+mod documents;
+mod limits;
+mod media;
+mod stage;

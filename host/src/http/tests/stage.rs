@@ -1,0 +1,518 @@
+//! A stream without a camera: windows made by hand, documents written by a policy in Rust.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpStream,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    h264::ParameterSets,
+    http::{
+        Documents, Health, Limits, Page, Rendering, Server, State,
+        connection::{self, Admission},
+        documents::Cache,
+        hold::Phase,
+        route::Shared,
+    },
+    live::{
+        InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
+        Snapshot, Timing,
+    },
+    plugin::{self, Answer, DocumentSpec, Inputs, RenderError, Scope},
+    time::{MediaTime, Wall},
+};
+
+/// Parts of a complete segment.
+pub const PARTS: u32 = 3;
+
+/// Three of these is how long requests are held.
+pub const TARGET_DURATION: u32 = 2;
+
+/// What stands in a media object: its name, over and over, in pieces of odd lengths.
+pub fn content(name: &str) -> Vec<u8> {
+    format!("{name};").repeat(300).into_bytes()
+}
+
+fn media(name: &str) -> Media {
+    let content = Bytes::from(content(name));
+    let pieces: Vec<Bytes> = content
+        .chunks(97)
+        .map(|piece| content.slice_ref(piece))
+        .collect();
+    Media {
+        pieces,
+        len: content.len() as u64,
+    }
+}
+
+/// Segments 0 to before `sequence`, and `parts` parts of that one; the part serials run through.
+pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
+    let init = Arc::new(InitSegment {
+        path: "init.mp4".into(),
+        data: content("init.mp4").into(),
+        parameter_sets: Arc::new(ParameterSets {
+            sps: vec![],
+            pps: vec![],
+            width: 1280,
+            height: 720,
+            sample_aspect_ratio: (1, 1),
+            frame_rate: None,
+            profile: [100, 0, 31],
+            chroma: [1, 0, 0],
+        }),
+    });
+    let mut objects = HashMap::new();
+    objects.insert(init.path.clone(), Object::Init(init.clone()));
+    let mut segments = Vec::new();
+    for number in 0..=sequence {
+        let complete = number < sequence;
+        let path: Arc<str> = format!("s{number}.m4s").into();
+        let count = if complete { PARTS } else { parts };
+        let parts: Vec<Arc<Part>> = (0..count)
+            .map(|part| {
+                let path: Arc<str> = format!("p{}.m4s", serial(number, part)).into();
+                Arc::new(Part {
+                    media: media(&path),
+                    path,
+                    duration: Duration::from_millis(200),
+                    independent: part == 0,
+                })
+            })
+            .collect();
+        for part in &parts {
+            objects.insert(part.path.clone(), Object::Part(part.clone()));
+        }
+        let segment = Arc::new(Segment {
+            sequence: number,
+            init: init.clone(),
+            start: MediaTime(number * 600_000),
+            captured: Wall(number * 600_000),
+            duration: Duration::from_millis(200) * count,
+            discontinuity: false,
+            complete,
+            parts,
+            media: if complete {
+                media(&path)
+            } else {
+                Media::default()
+            },
+            path: path.clone(),
+        });
+        let object = if complete {
+            Object::Segment(segment.clone())
+        } else {
+            Object::GrowingSegment(number)
+        };
+        if complete || !ended {
+            objects.insert(path, object);
+            segments.push(segment);
+        }
+    }
+    let position = Position { sequence, parts };
+    let next: Arc<str> = format!("p{}.m4s", serial(sequence, parts)).into();
+    if !ended {
+        objects.insert(next.clone(), Object::NextPart(position));
+    }
+    Snapshot {
+        presentation: Arc::new(Presentation {
+            id: id.into(),
+            timing: Timing {
+                part_target: Duration::from_millis(200),
+                target_duration: TARGET_DURATION,
+                segment: Duration::from_millis(600),
+                frame: Duration::from_millis(40),
+                window: Duration::from_secs(30),
+            },
+        }),
+        position,
+        ended,
+        rendition: Rendition::default(),
+        segments,
+        discontinuity_sequence: 0,
+        next_part: (!ended).then_some(next),
+        objects: Arc::new(objects),
+    }
+}
+
+pub fn serial(sequence: u64, part: u32) -> u64 {
+    sequence * u64::from(PARTS) + u64::from(part)
+}
+
+/// Writes `live.m3u8` for the stream; `media.m3u8`, which may be waited for, and `hello.txt`, which greets, for each
+/// presentation.
+pub struct Policy {
+    documents: Mutex<Arc<[DocumentSpec]>>,
+    pub calls: AtomicUsize,
+    /// While false, calls begin and don't end.
+    pub open: watch::Sender<bool>,
+    /// Trap instead.
+    pub broken: AtomicBool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            documents: Mutex::new(Self::list()),
+            calls: AtomicUsize::new(0),
+            open: watch::Sender::new(true),
+            broken: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Policy {
+    fn list() -> Arc<[DocumentSpec]> {
+        let document = |path: &str, scope, content_type: &str, reads| DocumentSpec {
+            path: path.into(),
+            scope,
+            content_type: content_type.into(),
+            reads,
+        };
+        let playlist = "application/vnd.apple.mpegurl";
+        Arc::new([
+            document("live.m3u8", Scope::Stream, playlist, Inputs::default()),
+            document(
+                "media.m3u8",
+                Scope::Presentation,
+                playlist,
+                Inputs {
+                    query: vec!["_HLS_msn".into(), "_HLS_part".into()],
+                    ..Inputs::default()
+                },
+            ),
+            document(
+                "hello.txt",
+                Scope::Presentation,
+                "text/plain",
+                Inputs {
+                    query: vec![],
+                    headers: vec!["x-name".into()],
+                    cookies: vec!["from".into()],
+                },
+            ),
+        ])
+    }
+
+    /// What a reload does.
+    pub fn reload(&self) {
+        *self.documents.lock().expect("no test panics here") = Self::list();
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn write(&self, document: &str, request: &plugin::Request, window: &Snapshot) -> Answer {
+        let filler = "#EXTINF:0.60000,\n".repeat(50);
+        let text = |text: String| Answer::Document {
+            body: text.into(),
+            max_age: 4,
+        };
+        let Position { sequence, parts } = window.position;
+        match document {
+            "live.m3u8" => text(format!("{}/media.m3u8\n{filler}", window.presentation.id)),
+            "hello.txt" => text(format!("{:?} {:?}", request.headers, request.cookies)),
+            _ => {
+                let value = |name| request.query.iter().find(|(key, _)| key == name);
+                let wait = match (value("_HLS_msn"), value("_HLS_part")) {
+                    (None, _) => None,
+                    (Some((_, sequence)), part) => {
+                        let Ok(sequence) = sequence.parse() else {
+                            return Answer::Refuse {
+                                status: 400,
+                                reason: "_HLS_msn is a number".into(),
+                            };
+                        };
+                        Some(match part {
+                            None => Position {
+                                sequence: sequence + 1,
+                                parts: 0,
+                            },
+                            Some((_, part)) => Position {
+                                sequence,
+                                parts: part.parse::<u32>().expect("a number") + 1,
+                            },
+                        })
+                    }
+                };
+                match wait {
+                    Some(wait) if wait > window.position && !window.ended => Answer::Wait(wait),
+                    _ => text(format!("at {sequence}.{parts}\n{filler}")),
+                }
+            }
+        }
+    }
+}
+
+impl Documents for Policy {
+    fn documents(&self) -> Arc<[DocumentSpec]> {
+        self.documents.lock().expect("no test panics here").clone()
+    }
+
+    fn render<'a>(
+        &'a self,
+        document: &'a DocumentSpec,
+        request: &'a plugin::Request,
+        window: Arc<Snapshot>,
+    ) -> Rendering<'a> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let mut open = self.open.subscribe();
+            open.wait_for(|open| *open).await.expect("we are here");
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(RenderError::Failed {
+                    plugin: "policy".into(),
+                    cause: "broken by the test".into(),
+                });
+            }
+            Ok(self.write(&document.path, request, &window))
+        })
+    }
+}
+
+/// The window, the policy, and the health of the stream.
+pub struct Stage {
+    pub live: Arc<Live>,
+    pub policy: Arc<Policy>,
+    pub health: watch::Sender<Health>,
+    pub limits: Limits,
+    pub phase: watch::Sender<Phase>,
+    shared: Arc<Shared>,
+}
+
+impl Stage {
+    /// Nothing is published yet.
+    pub fn empty() -> Self {
+        let live: Arc<Live> = Arc::default();
+        let policy: Arc<Policy> = Arc::default();
+        let health = watch::Sender::new(Health::Starting);
+        Self {
+            shared: Arc::new(Shared {
+                live: live.clone(),
+                cache: Cache::new(policy.clone(), live.clone()),
+                page: page(),
+                health: health.subscribe(),
+            }),
+            live,
+            policy,
+            health,
+            limits: Limits::default(),
+            phase: watch::Sender::new(Phase::Serving),
+        }
+    }
+
+    /// Presentation `run`, five segments and a part.
+    pub fn playing() -> Self {
+        let stage = Self::empty();
+        stage.publish(5, 1);
+        stage.health.send_replace(Health::Live);
+        stage
+    }
+
+    pub fn publish(&self, sequence: u64, parts: u32) {
+        self.live.publish(window("run", sequence, parts, false));
+    }
+
+    pub fn end(&self, sequence: u64, parts: u32) {
+        self.live.publish(window("run", sequence, parts, true));
+    }
+
+    pub fn state(&self) -> State {
+        State {
+            live: self.live.clone(),
+            documents: self.policy.clone(),
+            page: page(),
+            health: self.health.subscribe(),
+            limits: self.limits.clone(),
+        }
+    }
+
+    /// On a socket, with documents of its own and all else shared.
+    pub fn serve(&self) -> Running {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(&[local], self.state()).expect("a free port");
+        let address = server.local_addrs()[0];
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(server.serve(async {
+            // A test that drops the sender stops the server, too.
+            let _ = stopped.await;
+        }));
+        Running {
+            address,
+            stop,
+            served,
+        }
+    }
+
+    /// One connection through a pipe that holds `capacity` bytes, for tests where time is paused: then nothing passes but
+    /// what the test awaits. The task ends when the connection does.
+    pub fn pipe(&self, capacity: usize) -> (DuplexStream, JoinHandle<()>) {
+        let (ours, theirs) = tokio::io::duplex(capacity);
+        let (shared, limits) = (self.shared.clone(), self.limits.clone());
+        let phase = self.phase.subscribe();
+        let task = tokio::spawn(async move {
+            let protocol = connection::protocol();
+            connection::serve(theirs, &protocol, shared, Admission::Served, &limits, phase).await;
+        });
+        (ours, task)
+    }
+
+    /// A viewer at the other end of a pipe.
+    pub async fn viewer(&self, version: Http) -> Client {
+        Client::over(self.pipe(64 * 1024).0, version).await
+    }
+}
+
+fn page() -> Page {
+    Page::new("<!doctype html>".repeat(100).into())
+}
+
+/// Where time is paused: lets everything happen that needs no time.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// A server that runs.
+pub struct Running {
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
+    pub served: JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn connect(&self, version: Http) -> Client {
+        let stream = TcpStream::connect(self.address).await.expect("it listens");
+        Client::over(stream, version).await
+    }
+
+    pub async fn get(&self, version: Http, path: &str) -> Got {
+        self.ask(version, Method::GET, path, &[]).await
+    }
+
+    pub async fn ask(
+        &self,
+        version: Http,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Got {
+        let mut client = self.connect(version).await;
+        client.ask(method, path, headers).await
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    One,
+    Two,
+}
+
+pub const BOTH: [Http; 2] = [Http::One, Http::Two];
+
+/// A viewer on one connection.
+pub enum Client {
+    One(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
+    Two(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
+}
+
+/// What a viewer got.
+#[derive(Debug)]
+pub struct Got {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Got {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = self.headers.get(name)?;
+        Some(value.to_str().expect("text"))
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    async fn of(response: hyper::Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.expect("a whole body").to_bytes(),
+        }
+    }
+}
+
+impl Client {
+    pub async fn over(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        version: Http,
+    ) -> Self {
+        let io = TokioIo::new(io);
+        match version {
+            Http::One => {
+                let (client, connection) = hyper::client::conn::http1::handshake(io)
+                    .await
+                    .expect("a connection");
+                tokio::spawn(connection);
+                Self::One(client)
+            }
+            Http::Two => {
+                let (client, connection) =
+                    hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                        .await
+                        .expect("a connection");
+                tokio::spawn(connection);
+                Self::Two(client)
+            }
+        }
+    }
+
+    pub async fn get(&mut self, path: &str) -> Got {
+        self.ask(Method::GET, path, &[]).await
+    }
+
+    pub async fn ask(&mut self, method: Method, path: &str, headers: &[(&str, &str)]) -> Got {
+        Got::of(self.send(method, path, headers).await.expect("a response")).await
+    }
+
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> hyper::Result<hyper::Response<Incoming>> {
+        let uri = match self {
+            Self::One(_) => path.to_owned(),
+            Self::Two(_) => format!("http://host{path}"),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
+        if let Self::One(_) = self {
+            request = request.header("host", "host");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new()).expect("a valid request");
+        match self {
+            Self::One(client) => client.send_request(request).await,
+            Self::Two(client) => client.send_request(request).await,
+        }
+    }
+}
