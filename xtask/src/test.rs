@@ -161,24 +161,32 @@ impl Session {
             .args(["--", "-D", "warnings"]);
         self.tally.check("lints of the plugins", &mut plugins)?;
 
-        if installed("cargo-deny") {
-            let mut licences = cargo();
+        let Some(deny) = cargo_deny()? else {
+            self.tally.skip(
+                "licences",
+                "cargo-deny could not be installed; `cargo install --locked cargo-deny` should",
+            );
+            return Ok(());
+        };
+        for (what, manifest) in [
+            ("licences", "Cargo.toml"),
+            ("licences of the plugins", "plugins/Cargo.toml"),
+        ] {
+            let mut licences = Command::new(&deny);
+            licences
+                .current_dir(root())
+                .env("CARGO", cargo().get_program());
             // Advisories need a network that builders may not have.
+            licences.args(["--offline", "--locked", "--manifest-path", manifest]);
             licences.args([
-                "deny",
-                "--offline",
-                "--locked",
                 "check",
+                "--config",
+                "deny.toml",
                 "licenses",
                 "bans",
                 "sources",
             ]);
-            self.tally.check("licences", &mut licences)?;
-        } else {
-            self.tally.skip(
-                "licences",
-                "there is no cargo-deny; `cargo install --locked cargo-deny` brings it",
-            );
+            self.tally.check(what, &mut licences)?;
         }
         Ok(())
     }
@@ -311,11 +319,36 @@ fn npm(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn installed(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+/// Where cargo-deny is. Unless the machine has it, it is compiled into the target directory, which takes two minutes.
+fn cargo_deny() -> Result<Option<PathBuf>> {
+    const VERSION: &str = "0.20.2";
+    let works = |program: &Path| {
+        let asked = Command::new(program).arg("--version").output();
+        asked.is_ok_and(|output| output.status.success())
+    };
+    let tools = target().join("tools");
+    let ours = tools.join("bin/cargo-deny");
+    for program in [Path::new("cargo-deny"), &ours] {
+        if works(program) {
+            return Ok(Some(program.to_owned()));
+        }
+    }
+    let mut install = cargo();
+    install.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "cargo-deny",
+        "--version",
+        VERSION,
+        "--root",
+    ]);
+    install.arg(tools);
+    println!("\n==== {}", shown(&install));
+    let status = install
+        .status()
+        .with_context(|| format!("starting {}", shown(&install)))?;
+    Ok(status.success().then_some(ours))
 }
 
 #[cfg(test)]
