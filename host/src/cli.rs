@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Plugin, Size};
+use crate::{
+    config::{self, Size},
+    plugin::PluginSpec,
+};
 
 /// Turns a camera into a live stream that any browser plays.
 ///
@@ -22,8 +25,8 @@ pub struct Cli {
     ///
     /// FILE is a path, a file in a plugin directory, or a stock plugin inside this program. Unless a plugin is named
     /// that writes playlists, the stock ones load.
-    #[arg(long, value_name = "FILE[,key=value...]", value_parser = Plugin::argument)]
-    pub plugin: Vec<Plugin>,
+    #[arg(long, value_name = "FILE[,key=value...]")]
+    pub plugin: Vec<PluginSpec>,
 
     /// Take pictures from: auto, /dev/videoN, pattern, file:PATH, exec:COMMAND, or - [default: auto]
     ///

@@ -10,14 +10,11 @@ use tokio::{
 
 use crate::{
     cmaf::Wish,
-    config::{self, Config},
+    config::Config,
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{
-        DocumentSpec, Environment, Grants, Limits, PluginSpec, Plugins, Request, TimingRequest,
-        default_cache_dir,
-    },
+    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
     source::{self, SourceSpec, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -38,13 +35,13 @@ const WINDOW_BYTES: u64 = 128 << 20;
 /// # Errors
 /// Whatever keeps the stream from starting, or from going on: one line that says what to do.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let specs = specs(&config)?;
+    let specs = match config.plugins.is_empty() {
+        true => STOCK.into_iter().map(PluginSpec::new).collect(),
+        false => config.plugins.clone(),
+    };
     let environment = Environment {
         plugin_dirs: config.plugin_dirs.clone(),
-        cache_dir: config
-            .cache_dir
-            .clone()
-            .or_else(|| Some(default_cache_dir())),
+        cache_dir: Some(config.cache_dir.clone()),
     };
     // Compiling takes a while on a small board, and blocks.
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
@@ -160,37 +157,6 @@ fn wish(timing: TimingRequest) -> Wish {
         part: timing.part.unwrap_or(PART),
         window: timing.window.unwrap_or(WINDOW),
     }
-}
-
-fn specs(config: &Config) -> anyhow::Result<Vec<PluginSpec>> {
-    if config.plugins.is_empty() {
-        return Ok(STOCK.into_iter().map(PluginSpec::new).collect());
-    }
-    config.plugins.iter().map(spec).collect()
-}
-
-fn spec(plugin: &config::Plugin) -> anyhow::Result<PluginSpec> {
-    let mut grants = Grants::default();
-    for grant in &plugin.grants {
-        grants
-            .add(grant)
-            .with_context(|| format!("`grants` of plugin {}", plugin.file))?;
-    }
-    let (told, usual) = (&plugin.limits, Limits::default());
-    Ok(PluginSpec {
-        file: plugin.file.clone(),
-        config: plugin.config.clone(),
-        limits: Limits {
-            memory: told.memory.unwrap_or(usual.memory),
-            call: told.call_time.unwrap_or(usual.call),
-            start: told.start_time.unwrap_or(usual.start),
-            output: told.output.unwrap_or(usual.output),
-            instances: told.instances.unwrap_or(usual.instances),
-            tables: told.tables.unwrap_or(usual.tables),
-            table_entries: told.table_entries.unwrap_or(usual.table_entries),
-        },
-        grants,
-    })
 }
 
 /// Documents as plugins write them.

@@ -12,6 +12,8 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
+use crate::plugin::suggest::{list, suggest};
+
 /// What is wrong with a configuration file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -128,7 +130,7 @@ impl<'a> Section<'a> {
             let message = match self
                 .table
                 .keys()
-                .find_map(|found| Some((found, near(found.get_ref(), [key])?)))
+                .find_map(|found| Some((found, suggest(found.get_ref(), [key])?)))
             {
                 Some((found, _)) => format!(
                     "there is no key `{}` in {}; did you mean `{key}`?",
@@ -218,6 +220,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// An error about the table as a whole.
+    pub(super) fn error(&self, message: String) -> ConfigError {
+        self.source.error(self.span.clone(), message)
+    }
+
     /// All keys with their values as text, in the order in which they were written: for keys that somebody else knows.
     pub(super) fn pairs(self) -> Result<Vec<(String, String)>, ConfigError> {
         let mut entries: Vec<_> = self.table.into_iter().collect();
@@ -250,11 +257,11 @@ impl<'a> Section<'a> {
             name => format!(" in {name}"),
         };
         let home = elsewhere.iter().find(|(_, keys)| keys.contains(&wrong));
-        let meant = near(wrong, self.known.iter().copied());
+        let meant = suggest(wrong, self.known.iter().copied());
         let help = match (home, meant) {
             (Some((table, _)), _) => format!("it belongs below {table}"),
             (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("there are `{}`", self.known.join("`, `")),
+            (None, None) => format!("there are {}", list(self.known.iter().copied())),
         };
         let message = format!("there is no key `{wrong}`{place}; {help}");
         Err(self.source.error(key.span(), message))
@@ -289,15 +296,4 @@ fn scalar<T>(
         let written = source.written(value.span());
         source.error(value.span(), format!("`{key}` is {written}; {expected}"))
     })
-}
-
-/// The one of these that was probably meant.
-fn near<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wrong = wrong.to_lowercase().replace('_', "-");
-    known
-        .into_iter()
-        .map(|name| (name, strsim::jaro_winkler(&wrong, name)))
-        .filter(|(_, likeness)| *likeness >= 0.8)
-        .max_by(|(_, one), (_, other)| one.total_cmp(other))
-        .map(|(name, _)| name)
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use crate::plugin::Grants;
+
 /// Width and height in pixels, as in `1280x720`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -73,6 +75,14 @@ pub(super) fn text(text: &str) -> Result<String, String> {
         true => Err("expected some text".into()),
         false => Ok(text.to_owned()),
     }
+}
+
+/// The name of a grant.
+pub(super) fn grant(text: &str) -> Result<String, String> {
+    let checked = Grants::default().add(text);
+    checked
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
