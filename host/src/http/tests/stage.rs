@@ -267,9 +267,9 @@ impl Documents for Policy {
 
     fn render<'a>(
         &'a self,
-        document: &'a DocumentSpec,
+        document: usize,
         request: &'a plugin::Request,
-        window: Arc<Snapshot>,
+        window: &'a Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
@@ -281,7 +281,8 @@ impl Documents for Policy {
                     cause: "broken by the test".into(),
                 });
             }
-            Ok(self.write(&document.path, request, &window))
+            let documents = self.documents();
+            Ok(self.write(&documents[document].path, request, window))
         })
     }
 }
