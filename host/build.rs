@@ -76,7 +76,7 @@ fn page(index: &str, player: &str) -> String {
     let index = index.replace(PLAYER_TAG, &script);
     let policy = format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; \
-         connect-src 'self'; media-src 'self' blob:; img-src data:; script-src {}; style-src {}\">\n",
+         connect-src 'self'; media-src 'self' blob: data:; img-src data:; script-src {}; style-src {}\">\n",
         hashes(&index, "script"),
         hashes(&index, "style"),
     );
@@ -100,8 +100,9 @@ fn hashes(page: &str, element: &str) -> String {
 /// The text of hls.js with its licence above it, or why there is none.
 fn player(source: &Path, npm: &Path) -> Result<String, String> {
     if let Some(path) = env::var_os("PICAM_HLS_JS").map(PathBuf::from) {
+        // Whoever names a file wants that one, or to hear that it isn't there.
         println!("cargo::rerun-if-changed={}", path.display());
-        return text(&path).map(|text| licensed(&text, "hls.js, Apache License 2.0"));
+        return Ok(licensed(&read(&path), "Apache License 2.0"));
     }
     let mut modules = source.join("node_modules");
     if !modules.join("hls.js").exists() {

@@ -3,13 +3,16 @@
 //! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
 //! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`http`]; [`plugin`] decides what the documents say.
 
+pub mod cli;
 pub mod cmaf;
+pub mod config;
 pub mod h264;
 pub mod http;
 pub mod live;
 pub mod page;
 pub mod picture;
 pub mod plugin;
+pub mod run;
 pub mod source;
 pub mod stream;
 pub mod time;

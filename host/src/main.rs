@@ -1,3 +1,24 @@
 //! The `picam-host` command.
 
-fn main() {}
+use clap::Parser as _;
+use picam_host::{cli, config::Config, run};
+
+fn main() -> std::process::ExitCode {
+    let cli = cli::Cli::parse();
+    match start(cli) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("picam-host: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: cli::Cli) -> anyhow::Result<()> {
+    cli::start_logging()?;
+    let config = Config::load(cli)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run::run(config))
+}

@@ -16,17 +16,20 @@
 //! # Ok(()) }
 //! ```
 
+mod browser;
 mod camera;
 mod client;
 mod clip;
 mod host;
 pub mod media;
 mod playlist;
+pub mod vm;
 
+pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
-pub use host::{Host, Setup};
+pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
 
 use std::path::PathBuf;

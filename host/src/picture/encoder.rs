@@ -105,7 +105,12 @@ impl Encoder {
         let config = EncoderConfig::new()
             .profile(Profile::Baseline)
             .usage_type(UsageType::CameraVideoRealTime)
+            // Of openh264's settings these do best: at 1280x720 the higher complexities cost a tenth more time for
+            // 0.2 dB of a test card and lose as much of a moving picture, background detection costs 2 dB of a still
+            // background, and screen content takes twice the time and puts IDR pictures where it likes.
             .complexity(Complexity::Low)
+            .background_detection(false)
+            .adaptive_quantization(false)
             .rate_control_mode(mode)
             .bitrate(BitRate::from_bps(bitrate))
             .max_frame_rate(FrameRate::from_hz(fps as f32))
@@ -284,6 +289,8 @@ fn without_start_code(nal: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use h264_reader::nal::{Nal, RefNal, sps::SeqParameterSet};
+
     use super::*;
     use crate::{
         picture::{Card, Color, testing},
@@ -322,92 +329,6 @@ mod tests {
     fn moment(frame: u32, fps: u32) -> Wall {
         Wall(1_772_719_402_123_000 + u64::from(frame) * 1_000_000 / u64::from(fps))
     }
-
-    #[test]
-    fn the_clock_bar_survives_encoding_at_low_bitrates() {
-        for (width, height, bitrate) in [
-            (160, 120, 60_000),
-            (320, 180, 80_000),
-            (320, 180, 500_000),
-            (640, 360, 150_000),
-            (640, 360, 2_000_000),
-            (1280, 720, 400_000),
-            (1280, 720, 2_000_000),
-        ] {
-            let mut encoder = open(size(width, height), 30, bitrate);
-            let units = encode_card(&mut encoder, 45, |frame| frame % 30 == 0);
-            let mut decoder = openh264::decoder::Decoder::new().unwrap();
-            for (frame, unit) in (0..).zip(&units) {
-                let reading = testing::decode(&mut decoder, unit).reading();
-                let wanted = crate::picture::clockbar::Reading {
-                    millis: moment(frame, 30).0 / 1000,
-                    frame,
-                };
-                assert_eq!(
-                    reading,
-                    Some(wanted),
-                    "{width}x{height} at {bitrate} bit/s, frame {frame}"
-                );
-            }
-        }
-    }
-
-    /// The reader that browser tests use, run by Node on pictures that were encoded, decoded and converted to RGBA.
-    #[test]
-    fn the_reader_for_pages_reads_the_same() {
-        if let Err(error) = std::process::Command::new("node").arg("--version").output() {
-            panic!(
-                "node can't be run ({error}): install Node.js 18 or later, which the tests need"
-            );
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/clockbar.js");
-        // As `.mjs` it is a module, whatever lies around it.
-        std::fs::copy(reader, path("clockbar.mjs")).unwrap();
-        std::fs::write(path("read.mjs"), READ).unwrap();
-
-        let (mut arguments, mut wanted) = (Vec::new(), String::new());
-        for (width, height) in [(160, 120), (320, 180), (640, 360), (1280, 720)] {
-            let mut encoder = open(size(width, height), 25, 300_000);
-            let mut decoder = openh264::decoder::Decoder::new().unwrap();
-            for (frame, unit) in (0..).zip(encode_card(&mut encoder, 3, |_| false)) {
-                let file = path(&format!("{width}-{frame}"));
-                std::fs::write(&file, testing::decode(&mut decoder, &unit).rgba).unwrap();
-                arguments.extend([
-                    file.into_os_string(),
-                    width.to_string().into(),
-                    height.to_string().into(),
-                ]);
-                wanted += &format!("{} {frame}\n", moment(frame, 25).0 / 1000);
-            }
-        }
-        let blank = path("blank");
-        std::fs::write(&blank, vec![128; 320 * 180 * 4]).unwrap();
-        arguments.extend([blank.into_os_string(), "320".into(), "180".into()]);
-        wanted += "nothing\n";
-
-        let output = std::process::Command::new("node")
-            .arg(path("read.mjs"))
-            .args(arguments)
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), wanted, "{errors}");
-    }
-
-    const READ: &str = r#"
-import { readFileSync } from "node:fs";
-import { readClockbar } from "./clockbar.mjs";
-
-const list = process.argv.slice(2);
-while (list.length > 0) {
-  const [file, width, height] = list.splice(0, 3);
-  const reading = readClockbar({ data: readFileSync(file), width: Number(width), height: Number(height) });
-  console.log(reading ? `${reading.millis} ${reading.frame}` : "nothing");
-}
-"#;
 
     #[test]
     fn key_frames_come_where_they_are_asked_for_and_nowhere_else() {
@@ -482,6 +403,23 @@ while (list.length > 0) {
                 "{width}x{height}: {rate} of {bitrate}"
             );
         }
+    }
+
+    #[test]
+    fn the_stream_says_that_nothing_is_reordered_and_which_colours_it_means() {
+        let mut encoder = open(size(320, 180), 30, 300_000);
+        let units = encode_card(&mut encoder, 1, |_| true);
+        let sps = RefNal::new(&units[0].parameter_sets.sps[0], &[], true);
+        let sps = SeqParameterSet::from_bits(sps.rbsp_bits()).unwrap();
+        assert_eq!(sps.pixel_dimensions().unwrap(), (320, 180));
+        let vui = sps.vui_parameters.unwrap();
+        assert_eq!(
+            vui.bitstream_restrictions.unwrap().max_num_reorder_frames,
+            0
+        );
+        let signal = vui.video_signal_type.unwrap();
+        assert!(!signal.video_full_range_flag);
+        assert_eq!(signal.colour_description.unwrap().matrix_coefficients, 1);
     }
 
     #[test]

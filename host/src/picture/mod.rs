@@ -13,6 +13,8 @@ mod card;
 pub mod clockbar;
 mod encoder;
 mod moving;
+#[cfg(test)]
+mod round_trip;
 mod shape;
 mod size;
 mod slate;

@@ -46,7 +46,7 @@ impl Size {
         let (long, short) = (width.max(height), width.min(height));
         if short < SMALLEST || long > LONG || short > SHORT {
             Err(SizeError::OutOfRange { width, height })
-        } else if width % 2 != 0 || height % 2 != 0 {
+        } else if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
             Err(SizeError::Odd { width, height })
         } else {
             Ok(Self { width, height })

@@ -1,28 +1,34 @@
+use std::num::NonZeroU32;
+
 use super::{Canvas, Color, EncodeError, Encoder, Font, Rate, Rect, Settings, Size, utc};
 use crate::{h264::AccessUnit, time::Wall};
 
-const BACKDROP: Color = Color::rgb(22, 24, 29);
+// Grey has no chroma that coding could spread into patches.
+const BACKDROP: Color = Color::rgb(24, 24, 24);
 const RULE: Color = Color::rgb(214, 69, 65);
-const TITLE: Color = Color::rgb(245, 246, 248);
-const DETAIL: Color = Color::rgb(176, 182, 192);
+const TITLE: Color = Color::rgb(245, 245, 245);
+const DETAIL: Color = Color::rgb(180, 180, 180);
 
 const LOST: &str = "Camera lost";
+
+/// Pictures a second that the level is chosen for: about one a part.
+const FPS: u32 = 5;
 
 /// A still that says that the camera is lost and since when, encoded once, to be shown as often as need be.
 #[derive(Debug)]
 pub struct Slate {
-    /// The same picture twice, apart from `idr_pic_id`, which must differ between IDR pictures that follow one another
-    /// (H.264, 7.4.3).
-    units: [AccessUnit; 2],
+    /// The still as two groups of pictures, alike apart from `idr_pic_id`, which must differ between IDR pictures that
+    /// follow one another (H.264, 7.4.3).
+    units: Vec<AccessUnit>,
 }
 
 impl Slate {
-    /// A slate of `width` x `height` pixels, or as near to that as [can be encoded](Size::near), for a stream of `fps`
-    /// pictures a second. `camera` is shortened to fit.
+    /// A slate of `width` x `height` pixels, or as near to that as [can be encoded](Size::near), with an IDR picture in
+    /// every `group` pictures: one a segment. `camera` is shortened to fit.
     pub fn new(
         width: u32,
         height: u32,
-        fps: u32,
+        group: NonZeroU32,
         camera: &str,
         lost_since: Wall,
     ) -> Result<Self, EncodeError> {
@@ -30,20 +36,18 @@ impl Slate {
         let canvas = draw(size, camera, lost_since);
         let mut encoder = Encoder::open(Settings {
             size,
-            fps,
+            fps: FPS,
             rate: Rate::Still,
         })?;
-        let units = [
-            encoder.encode(&canvas, true)?,
-            encoder.encode(&canvas, true)?,
-        ];
+        let units = (0..2 * group.get())
+            .map(|n| encoder.encode(&canvas, n % group == 0))
+            .collect::<Result<_, _>>()?;
         Ok(Self { units })
     }
 
-    /// The picture to show as the `index`th in a row: an IDR picture that may follow the one before it. Clones share
-    /// their memory.
+    /// The picture to show as the `index`th in a row, which begins with an IDR picture. Clones share their memory.
     pub fn unit(&self, index: u64) -> AccessUnit {
-        self.units[(index % 2) as usize].clone()
+        self.units[(index % self.units.len() as u64) as usize].clone()
     }
 }
 
@@ -56,9 +60,9 @@ fn draw(size: Size, camera: &str, lost_since: Wall) -> Canvas {
     let room = (width - 2 * margin).max(1);
 
     let since = utc(lost_since).strftime("since %H:%M:%S UTC").to_string();
-    let large = font.fit(LOST.len(), room * 4 / 5, (height as u32 / 6).max(1));
+    let large = font.fit(LOST.len(), room * 4 / 5, (height as u32 / 7).max(1));
     // The smaller lines stay legible on a small picture, where they may be as wide as the title.
-    let small = font.fit(since.len(), room, (large * 3 / 5).max(12));
+    let small = font.fit(since.len(), room, (large / 2).max(12));
     let (small_width, small_height) = font.cell(small);
     let camera = shorten(camera, (room / small_width).max(1) as usize);
 
@@ -88,8 +92,8 @@ fn draw(size: Size, camera: &str, lost_since: Wall) -> Canvas {
     canvas
 }
 
-/// At most `letters` letters of `text`, the missing ones marked with an ellipsis. The end is kept rather than the
-/// beginning, since it tells one path from another.
+/// At most `letters` letters of `text`, an ellipsis in place of its middle: a command is known by its beginning, a path
+/// by its end.
 fn shorten(text: &str, letters: usize) -> String {
     let text: Vec<char> = text
         .chars()
@@ -98,8 +102,10 @@ fn shorten(text: &str, letters: usize) -> String {
     if text.len() <= letters {
         return text.into_iter().collect();
     }
-    let kept = &text[text.len() - (letters - 1)..];
-    std::iter::once('…').chain(kept.iter().copied()).collect()
+    let kept = letters.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    let ends = [&text[..head], &['…'], &text[text.len() - tail..]];
+    ends.concat().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -111,6 +117,7 @@ mod tests {
     use super::*;
     use crate::picture::testing;
 
+    const GROUP: NonZeroU32 = NonZeroU32::new(3).unwrap();
     const SINCE: Wall = Wall(1_772_719_402_000_000);
 
     #[test]
@@ -123,11 +130,11 @@ mod tests {
             (1080, 1920),
             (641, 361),
         ] {
-            let slate = Slate::new(width, height, 30, "/dev/video0", SINCE).unwrap();
+            let slate = Slate::new(width, height, GROUP, "/dev/video0", SINCE).unwrap();
             let mut decoder = openh264::decoder::Decoder::new().unwrap();
-            for index in 0..4 {
+            for index in 0..12 {
                 let unit = slate.unit(index);
-                assert!(unit.idr);
+                assert_eq!(unit.idr, index % 3 == 0);
                 let decoded = testing::decode(&mut decoder, &unit);
                 assert_eq!(
                     (decoded.width, decoded.height),
@@ -145,8 +152,8 @@ mod tests {
 
     #[test]
     fn slates_that_follow_one_another_differ_in_idr_pic_id() {
-        let slate = Slate::new(320, 180, 30, "camera", SINCE).unwrap();
-        let ids: Vec<_> = (0..4).map(|index| idr_pic_id(&slate.unit(index))).collect();
+        let slate = Slate::new(320, 180, GROUP, "camera", SINCE).unwrap();
+        let ids: Vec<_> = (0..4).map(|n| idr_pic_id(&slate.unit(3 * n))).collect();
         assert_ne!(ids[0], ids[1]);
         assert_eq!(ids[..2], ids[2..]);
     }
@@ -168,17 +175,17 @@ mod tests {
 
     #[test]
     fn a_slate_for_a_picture_too_large_for_the_encoder_is_smaller() {
-        let slate = Slate::new(4_608, 2_592, 10, "camera", SINCE).unwrap();
+        let slate = Slate::new(4_608, 2_592, GROUP, "camera", SINCE).unwrap();
         let sets = slate.unit(0).parameter_sets;
         assert_eq!((sets.width, sets.height), (3_840, 2_160));
     }
 
     #[test]
-    fn a_long_name_loses_its_beginning() {
+    fn a_long_name_loses_its_middle() {
         assert_eq!(shorten("/dev/video0", 11), "/dev/video0");
         assert_eq!(
             shorten("exec:rpicam-vid -t 0 --inline -o -", 12),
-            "…inline -o -"
+            "exec:r… -o -"
         );
         assert_eq!(shorten("a\nb", 3), "a b");
         assert_eq!(shorten("abc", 1), "…");

@@ -32,7 +32,7 @@ pub(crate) fn annex_b(unit: &AccessUnit) -> Vec<u8> {
         let sets = &unit.parameter_sets;
         sets.sps.iter().chain(&sets.pps).for_each(|nal| push(nal));
     }
-    nals(unit).for_each(|nal| push(nal));
+    nals(unit).for_each(push);
     stream
 }
 

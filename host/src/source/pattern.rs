@@ -354,7 +354,7 @@ mod tests {
             assert_eq!(micros % 20_000, 0);
             let frame = micros / 20_000;
             if frame == seen {
-                assert_eq!(picture.unit.idr, frame % 25 == 0, "frame {frame}");
+                assert_eq!(picture.unit.idr, frame.is_multiple_of(25), "frame {frame}");
             }
             seen = frame + 1;
         }

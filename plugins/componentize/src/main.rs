@@ -1,11 +1,14 @@
 //! `componentize IN OUT`: makes a component of a core module that was built on the SDK, which describes itself in
-//! custom sections, and drops the custom sections that no host needs. Names stay: a trap should say where it was.
+//! custom sections, and drops the custom sections that no host needs. The names of functions stay, since a trap should
+//! say where it was, but shortened: as the compiler writes them they are a third of a small plugin.
+
+mod names;
 
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use wasm_encoder::RawSection;
-use wasmparser::{Parser, Payload};
+use wasm_encoder::{NameMap, NameSection, RawSection};
+use wasmparser::{KnownCustom, Name, NameSectionReader, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 fn main() -> Result<()> {
@@ -27,16 +30,19 @@ fn component(module: &[u8]) -> Result<Vec<u8>> {
         .encode()
 }
 
-/// The module without debug information, and without what its compiler notes about itself.
+/// The module without debug information, without what its compiler notes about itself, and with readable names.
 fn strip(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
-        if let Payload::CustomSection(section) = &payload
-            && section.name() != "name"
-            && !section.name().starts_with("component-type")
-        {
-            continue;
+        if let Payload::CustomSection(section) = &payload {
+            if let KnownCustom::Name(names) = section.as_known() {
+                module.section(&readable(names)?);
+                continue;
+            }
+            if !section.name().starts_with("component-type") {
+                continue;
+            }
         }
         if let Some((id, range)) = payload.as_section() {
             let data = &wasm[usize::try_from(range.start)?..usize::try_from(range.end)?];
@@ -44,4 +50,20 @@ fn strip(wasm: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(module.finish())
+}
+
+/// The names of functions, as [`names`] has them, and of nothing else.
+fn readable(names: NameSectionReader<'_>) -> Result<NameSection> {
+    let mut functions = NameMap::new();
+    for names in names {
+        if let Name::Function(names) = names? {
+            for naming in names {
+                let naming = naming?;
+                functions.append(naming.index, &names::readable(naming.name));
+            }
+        }
+    }
+    let mut section = NameSection::new();
+    section.functions(&functions);
+    Ok(section)
 }

@@ -57,7 +57,7 @@ impl Directives {
                 _ => true,
             };
             if !first {
-                return Err([key, " is given twice: once is enough"].concat());
+                return Err(text::joined(&[key, " is given twice: once is enough"]));
             }
         }
         if directives.part.is_some() && directives.sequence.is_none() {
@@ -128,24 +128,15 @@ fn until(now: Position, sequence: u64, parts: u32) -> Verdict {
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {
-    text::parse_whole(value).ok_or_else(|| {
-        [
-            key,
-            "=",
-            value,
-            " is not a number: expected digits, as in ",
-            key,
-            "=273",
-        ]
-        .concat()
-    })
+    const WRONG: &str = " is not a number: expected digits, as in ";
+    text::parse_whole(value).ok_or_else(|| text::joined(&[key, "=", value, WRONG, key, "=273"]))
 }
 
 fn skip(value: &str) -> Result<Skip, String> {
     match value {
         "YES" => Ok(Skip::Segments),
         "v2" => Ok(Skip::DateRanges),
-        _ => Err([SKIP, "=", value, ": expected YES or v2"].concat()),
+        _ => Err(text::joined(&[SKIP, "=", value, ": expected YES or v2"])),
     }
 }
 

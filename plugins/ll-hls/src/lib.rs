@@ -12,7 +12,7 @@ mod media;
 mod multivariant;
 
 use directives::{Directives, Verdict};
-use picam_plugin::{Config, Description, Number, Plugin, m3u8, playlist::*};
+use picam_plugin::{Config, Description, Number, Plugin, m3u8, playlist::*, text};
 
 /// The multivariant playlist.
 pub const MULTIVARIANT: &str = "live.m3u8";
@@ -180,7 +180,7 @@ impl Playlist for LlHls {
 fn name(presentation: &Presentation, index: usize) -> String {
     match index {
         0 => MEDIA.into(),
-        _ => [presentation.renditions[index].id.as_str(), ".m3u8"].concat(),
+        _ => text::joined(&[&presentation.renditions[index].id, ".m3u8"]),
     }
 }
 

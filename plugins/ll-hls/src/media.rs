@@ -192,3 +192,93 @@ fn expected_length(segments: &[Segment], skipped: usize, with_parts: usize) -> u
         .sum();
     HEAD_AND_TAIL + (segments.len() - skipped) * SEGMENT + parts * PART
 }
+
+#[cfg(test)]
+mod tests {
+    use picam_plugin::{
+        Position,
+        playlist::{Part, Timing},
+    };
+
+    use super::*;
+    use crate::Policy;
+
+    /// A window like those of a real stream: names with sixteen digits, a discontinuity in every tenth segment.
+    fn presentation(segments: u64, parts: u64) -> Presentation {
+        let serial = 1_795_564_800_000_000;
+        let segments: Vec<_> = (serial..serial + segments)
+            .map(|sequence| Segment {
+                sequence,
+                path: format!("segment-{sequence}.m4s"),
+                init: format!("init-{}.mp4", sequence / 10),
+                start: 0,
+                captured: sequence,
+                duration: parts * 199_998,
+                size: 1,
+                discontinuity: sequence % 10 == 0,
+                complete: true,
+                parts: (0..parts)
+                    .map(|part| Part {
+                        path: format!("part-{}.m4s", serial + part),
+                        duration: 199_998,
+                        independent: part == 0,
+                        size: 1,
+                    })
+                    .collect(),
+            })
+            .collect();
+        Presentation {
+            id: "id".into(),
+            ended: false,
+            timing: Timing {
+                part_target: 202_000,
+                target_duration: 2,
+                segment: 1_000_000,
+                frame: 33_333,
+                window: 30_000_000,
+            },
+            renditions: vec![Rendition {
+                id: "video".into(),
+                codecs: "avc1.64001f".into(),
+                width: 1280,
+                height: 720,
+                frame_rate_milli: 30_000,
+                peak_bitrate: 1,
+                average_bitrate: 1,
+                position: Position {
+                    sequence: serial + segments.len() as u64,
+                    parts: 0,
+                },
+                discontinuity_sequence: u64::MAX,
+                segments,
+                next_part: Some(format!("part-{serial}.m4s")),
+                next_init: Some(format!("init-{serial}.mp4")),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_text_is_allocated_once_and_not_much_too_large() {
+        for (segments, parts) in [(0, 0), (1, 1), (6, 5), (30, 5), (30, 10), (300, 5)] {
+            let presentation = presentation(segments, parts);
+            let limits = Policy { hold_back: 3_000 }.limits(&presentation.timing);
+            let listed = &presentation.renditions[0].segments;
+            for skip in [None, Some(Skip::Segments), Some(Skip::DateRanges)] {
+                let skipped = skip.map_or(0, |_| skippable(listed, limits.can_skip_until));
+                let expected = expected_length(
+                    listed,
+                    skipped,
+                    first_with_parts(listed, &limits).max(skipped),
+                );
+                let text = write(&presentation, 0, &limits, skip);
+                assert_eq!(
+                    text.capacity(),
+                    expected,
+                    "{segments} segments took {}",
+                    text.len()
+                );
+                assert!(expected < text.len() * 3 / 2 + 300);
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use picam_plugin::{
     m3u8::Writer,
     playlist::{Presentation, Rendition},
+    text,
 };
 
 use crate::name;
@@ -19,7 +20,11 @@ pub fn write(presentation: &Presentation) -> String {
             .quoted("CODECS", &rendition.codecs)
             .resolution("RESOLUTION", rendition.width, rendition.height)
             .thousandths("FRAME-RATE", rendition.frame_rate_milli.into());
-        list.uri(&[&presentation.id, "/", &name(presentation, index)].concat());
+        list.uri(&text::joined(&[
+            &presentation.id,
+            "/",
+            &name(presentation, index),
+        ]));
     }
     list.finish()
 }

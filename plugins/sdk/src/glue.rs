@@ -1,26 +1,70 @@
 //! What [`export!`](crate::export) expands to, but for the symbols themselves.
 
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 
-use crate::{Config, KeyValue, Plugin};
+use crate::{
+    Config, KeyValue, Plugin, bindings::lifecycle::exports::picam::plugin::lifecycle, log, text,
+};
 
-/// The plugin's one value, made by `init`.
-pub type Slot<P> = RefCell<Option<P>>;
-
-/// `init`: starts the plugin.
-pub fn start<P: Plugin>(slot: &Slot<P>, config: Vec<KeyValue>) -> Result<(), String> {
-    let plugin = P::start(&Config::new(config))?;
-    *slot.borrow_mut() = Some(plugin);
-    Ok(())
+/// `describe`, the first call that an instance gets.
+pub fn describe<P: Plugin>() -> lifecycle::Description {
+    report_panics();
+    P::describe().into_record()
 }
 
-/// Runs a hook on the plugin.
-pub fn call<P, R>(slot: &Slot<P>, hook: impl FnOnce(&mut P) -> R) -> R {
-    let mut slot = slot.borrow_mut();
-    hook(
-        slot.as_mut()
-            .expect("the host calls init, successfully, before any hook"),
-    )
+/// Has a panic tell the host why, before it becomes a trap, of which the host sees no more than where it was.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let mut line = String::from("panicked");
+        if let Some(place) = panic.location() {
+            line.push_str(" at ");
+            line.push_str(place.file());
+            line.push(':');
+            text::push_whole(&mut line, place.line().into());
+        }
+        if let Some(message) = panic.payload_as_str() {
+            line.push_str(": ");
+            line.push_str(message);
+        }
+        log::error(&line);
+    }));
+}
+
+/// The plugin's one value, made by `init`.
+pub struct Slot<P>(UnsafeCell<Option<P>>);
+
+// SAFETY: A component of this contract has one thread. (A `thread_local` says the same, at the cost of a closure for
+// every hook.)
+unsafe impl<P> Sync for Slot<P> {}
+
+impl<P: Plugin> Slot<P> {
+    /// Before `init`.
+    #[allow(clippy::new_without_default, reason = "made by a macro, in a static")]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(None))
+    }
+
+    /// `init`: starts the plugin.
+    pub fn start(&self, config: Vec<KeyValue>) -> Result<(), String> {
+        report_panics();
+        let plugin = P::start(&Config::new(config))?;
+        // SAFETY: A host calls into a component one call at a time and never from within one (the component model
+        // traps on re-entrance), so nobody holds what `plugin` lent out.
+        unsafe { *self.0.get() = Some(plugin) };
+        Ok(())
+    }
+
+    /// The plugin, for as long as a hook runs.
+    ///
+    /// # Safety
+    /// What this lent out before must be gone.
+    #[allow(clippy::mut_from_ref, reason = "the caller vouches for exclusiveness")]
+    pub unsafe fn plugin(&self) -> &mut P {
+        // SAFETY: The caller's promise.
+        unsafe { &mut *self.0.get() }
+            .as_mut()
+            .expect("the host calls init, successfully, before any hook")
+    }
 }
 
 /// Makes the plugin of this component: `export!(MyPlugin: playlist)`. Behind the colon stand the hooks whose traits the
@@ -30,19 +74,17 @@ macro_rules! export {
     ($plugin:ident : $($hook:ident),+ $(,)?) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
-            ::std::thread_local! {
-                static SLOT: $crate::glue::Slot<$plugin> = const { $crate::glue::Slot::new(None) };
-            }
+            static SLOT: $crate::glue::Slot<$plugin> = $crate::glue::Slot::new();
 
             struct Component;
 
             impl $crate::bindings::lifecycle::exports::picam::plugin::lifecycle::Guest for Component {
                 fn describe() -> $crate::bindings::lifecycle::exports::picam::plugin::lifecycle::Description {
-                    <$plugin as $crate::Plugin>::describe().into_record()
+                    $crate::glue::describe::<$plugin>()
                 }
 
                 fn init(config: ::std::vec::Vec<$crate::KeyValue>) -> ::std::result::Result<(), ::std::string::String> {
-                    SLOT.with(|slot| $crate::glue::start(slot, config))
+                    SLOT.start(config)
                 }
             }
 
@@ -59,28 +101,22 @@ macro_rules! __export_hook {
     (playlist, $plugin:ident, $component:ident, $slot:ident) => {
         impl $crate::bindings::playlist::exports::picam::plugin::playlist::Guest for $component {
             fn wanted_timing() -> $crate::playlist::TimingRequest {
-                $slot.with(|slot| {
-                    $crate::glue::call(slot, |plugin| {
-                        $crate::playlist::Playlist::wanted_timing(plugin)
-                    })
-                })
+                // SAFETY: Borrowed for this call, and calls don't overlap.
+                $crate::playlist::Playlist::wanted_timing(unsafe { $slot.plugin() })
             }
 
             fn documents() -> ::std::vec::Vec<$crate::playlist::Document> {
-                $slot.with(|slot| {
-                    $crate::glue::call(slot, |plugin| $crate::playlist::Playlist::documents(plugin))
-                })
+                // SAFETY: As above.
+                $crate::playlist::Playlist::documents(unsafe { $slot.plugin() })
             }
 
             fn render(
                 request: $crate::playlist::Request,
                 presentation: $crate::playlist::Presentation,
             ) -> $crate::playlist::Answer {
-                $slot.with(|slot| {
-                    $crate::glue::call(slot, |plugin| {
-                        $crate::playlist::Playlist::render(plugin, &request, &presentation)
-                    })
-                })
+                // SAFETY: As above.
+                let plugin = unsafe { $slot.plugin() };
+                $crate::playlist::Playlist::render(plugin, &request, &presentation)
             }
         }
 

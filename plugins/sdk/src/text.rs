@@ -22,7 +22,9 @@ pub fn push_padded(out: &mut String, mut number: u64, width: usize) {
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    out.extend(digits[at..].iter().map(|digit| *digit as char));
+    for digit in &digits[at..] {
+        out.push(char::from(*digit));
+    }
 }
 
 /// Appends a duration in seconds: exact to the microsecond, three decimals at least.
@@ -51,7 +53,7 @@ pub fn push_thousandths(out: &mut String, thousandths: u64, least: usize) {
 
 /// The point and the decimals of `fraction`, which has `digits` of them, without trailing zeros beyond `least`.
 fn push_decimals(out: &mut String, mut fraction: u64, mut digits: usize, least: usize) {
-    while digits > least && fraction % 10 == 0 {
+    while digits > least && fraction.is_multiple_of(10) {
         fraction /= 10;
         digits -= 1;
     }
@@ -108,6 +110,19 @@ fn date(days_since_1970: u64) -> (u64, u64, u64) {
         (month - 9, 1)
     };
     (cycle * 400 + year + next_year, month, day)
+}
+
+/// The pieces, one behind the other: `concat` in a quarter of its size.
+///
+/// ```
+/// assert_eq!(picam_plugin::text::joined(&["a", "", "b"]), "ab");
+/// ```
+pub fn joined(pieces: &[&str]) -> String {
+    let mut out = String::new();
+    for piece in pieces {
+        out.push_str(piece);
+    }
+    out
 }
 
 /// Reads a whole number in decimal: digits and nothing else, no sign, no space.
@@ -196,7 +211,9 @@ mod tests {
 
     #[test]
     fn every_day_of_eight_centuries_follows_the_one_before() {
-        let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let leap = |year: u64| {
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+        };
         let mut expected = (1970, 1, 1);
         for day in 0..292_194 {
             assert_eq!(date(day), expected);

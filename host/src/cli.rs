@@ -1,0 +1,127 @@
+//! The command line, and the log that goes with it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{self, Size},
+    plugin::PluginSpec,
+};
+
+/// Turns a camera into a live stream that any browser plays.
+///
+/// WebAssembly plugins decide what the stream does.
+#[derive(Clone, Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Read this file first; what is said here wins over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Load this plugin, with its own configuration; `,,` stands for a comma. May be repeated
+    ///
+    /// FILE is a path, a file in a plugin directory, or a stock plugin inside this program. Unless a plugin is named
+    /// that writes playlists, the stock ones load.
+    #[arg(long, value_name = "FILE[,key=value...]")]
+    pub plugin: Vec<PluginSpec>,
+
+    /// Take pictures from: auto, /dev/videoN, pattern, file:PATH, exec:COMMAND, or - [default: auto]
+    ///
+    /// `auto` takes the first camera that works. `pattern` is a moving test picture. `exec:` runs a command that
+    /// writes H.264, `-` reads H.264 from standard input, `file:` plays a file over and over.
+    #[arg(long, value_name = "SOURCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
+
+    /// Ask the camera for this many pixels [default: 1280x720]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = config::size)]
+    pub size: Option<Size>,
+
+    /// Ask the camera for this many pictures a second [default: 30]
+    #[arg(long, value_name = "N", value_parser = config::fps)]
+    pub fps: Option<u32>,
+
+    /// Ask the encoder for this many bits a second, as in 800k or 2M [default: 2M]
+    #[arg(long, value_name = "BITS", value_parser = config::bitrate)]
+    pub bitrate: Option<u32>,
+
+    /// Serve viewers here. May be repeated [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
+    pub listen: Vec<SocketAddr>,
+
+    /// Serve the operator (status, metrics) here [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
+    pub operator: Option<SocketAddr>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  picam-host
+  picam-host --source pattern --plugin ll-hls.wasm,part-ms=100
+  picam-host --source 'exec:rpicam-vid -t 0 --inline -o -'
+
+Everything here can also be said in a TOML file. RUST_LOG=picam_host=debug says more.";
+
+/// Sends the log to standard error: what concerns the stream, and warnings of the libraries. `RUST_LOG` chooses
+/// otherwise.
+pub fn start_logging() -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+            .with_context(|| format!("RUST_LOG is {directives:?}, which is no filter; write one as in picam_host=debug,warn"))?,
+        _ => EnvFilter::new("warn,picam_host=info"),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("starting the log: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn wrong(arguments: &[&str]) -> String {
+        let arguments = [&["picam-host"], arguments].concat();
+        Cli::try_parse_from(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sources_are_passed_on_as_written() {
+        for source in [
+            "-",
+            "exec:rpicam-vid -t 0 --inline -o -",
+            "file:a,b.h264",
+            "/dev/video2",
+        ] {
+            let cli = Cli::try_parse_from(["picam-host", "--source", source]).unwrap();
+            assert_eq!(cli.source.as_deref(), Some(source));
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_option_and_what_would_be_accepted() {
+        let error = wrong(&["--size", "720p"]);
+        assert!(
+            error.contains("'720p' for '--size") && error.contains("as in 1280x720"),
+            "{error}"
+        );
+        let error = wrong(&["--listen", "8080"]);
+        assert!(error.contains("as in 0.0.0.0:8080"), "{error}");
+        let error = wrong(&["--plugin", "ll-hls.wasm,part-ms"]);
+        assert!(error.contains("part-ms="), "{error}");
+        let error = wrong(&["--bitrat", "1M"]);
+        assert!(error.contains("--bitrate"), "{error}");
+    }
+}

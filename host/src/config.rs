@@ -1,0 +1,256 @@
+//! What the person who runs the stream wants: the command line over a TOML file over defaults.
+//!
+//! This room turns text into plain data and says, with the line, what is wrong with it. It knows nothing of what the
+//! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
+//!
+//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
+//! `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
+
+mod reader;
+mod values;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+pub use reader::ConfigError;
+use reader::Section;
+pub use values::Size;
+pub(crate) use values::{address, bitrate, fps, size};
+
+use crate::{
+    cli::Cli,
+    plugin::{Limits, PluginSpec, default_cache_dir},
+};
+
+/// Everything that was asked for, with defaults where nothing was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What is streamed.
+    pub stream: Stream,
+    /// Where viewers watch. At least one; `0.0.0.0:8080` unless said otherwise.
+    pub listen: Vec<SocketAddr>,
+    /// Where the operator finds status and metrics; `127.0.0.1:8081` unless said otherwise.
+    pub operator: SocketAddr,
+    /// Plugins, in order. Empty means the stock ones. Where the command line names plugins, they are these, each with
+    /// the limits and grants of the file's table for the same `file`, if there is one.
+    pub plugins: Vec<PluginSpec>,
+    /// Where a plugin named by file name alone is looked for, before the ones in the binary.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// Where compiled plugins are kept.
+    pub cache_dir: PathBuf,
+}
+
+/// The `[stream]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// As written: `auto`, `/dev/video0`, `pattern`, `file:PATH`, `exec:COMMAND` or `-`.
+    pub source: String,
+    /// Pixels.
+    pub size: Size,
+    /// Pictures a second, 1 to 240.
+    pub fps: u32,
+    /// Bits a second.
+    pub bitrate: u32,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            source: "auto".into(),
+            size: Size {
+                width: 1280,
+                height: 720,
+            },
+            fps: 30,
+            bitrate: 2_000_000,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            stream: Stream::default(),
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            operator: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            plugins: Vec::new(),
+            plugin_dirs: Vec::new(),
+            cache_dir: default_cache_dir(),
+        }
+    }
+}
+
+/// Keys of `[stream]`, to tell somebody who wrote one of them outside of it.
+const STREAM: [&str; 4] = ["source", "size", "fps", "bitrate"];
+
+impl Config {
+    /// What the command line asks for, on top of the file that it names.
+    pub fn load(cli: Cli) -> Result<Self, ConfigError> {
+        let mut config = match &cli.config {
+            None => Self::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::file(path, error))?;
+                Self::read(path, &text)?
+            }
+        };
+        let stream = &mut config.stream;
+        stream.source = cli
+            .source
+            .unwrap_or_else(|| std::mem::take(&mut stream.source));
+        stream.size = cli.size.unwrap_or(stream.size);
+        stream.fps = cli.fps.unwrap_or(stream.fps);
+        stream.bitrate = cli.bitrate.unwrap_or(stream.bitrate);
+        if !cli.listen.is_empty() {
+            config.listen = cli.listen;
+        }
+        config.operator = cli.operator.unwrap_or(config.operator);
+        if !cli.plugin.is_empty() {
+            let tables = std::mem::take(&mut config.plugins);
+            config.plugins = cli
+                .plugin
+                .into_iter()
+                .map(|plugin| over(plugin, &tables))
+                .collect();
+        }
+        Ok(config)
+    }
+
+    /// Reads a file's text. Relative paths in it are seen from the file's directory.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut root = Section::root(path, text)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let defaults = Self::default();
+
+        let stream = match root.section("stream")? {
+            None => defaults.stream,
+            Some(mut section) => {
+                let stream = Stream {
+                    source: section
+                        .value("source", values::text)?
+                        .unwrap_or(defaults.stream.source),
+                    size: section.value("size", size)?.unwrap_or(defaults.stream.size),
+                    fps: section.value("fps", fps)?.unwrap_or(defaults.stream.fps),
+                    bitrate: section
+                        .value("bitrate", bitrate)?
+                        .unwrap_or(defaults.stream.bitrate),
+                };
+                section.end(&[])?;
+                stream
+            }
+        };
+        let mut plugins = Vec::new();
+        for section in root.sections("plugin")? {
+            plugins.push(plugin(section, directory)?);
+        }
+        let config = Self {
+            stream,
+            listen: root.values("listen", address)?.unwrap_or(defaults.listen),
+            operator: root
+                .value("operator", address)?
+                .unwrap_or(defaults.operator),
+            plugins,
+            plugin_dirs: root
+                .values("plugin-dirs", values::text)?
+                .unwrap_or_default()
+                .iter()
+                .map(|path| directory.join(path))
+                .collect(),
+            cache_dir: root
+                .value("cache-dir", values::text)?
+                .map_or(defaults.cache_dir, |path| directory.join(path)),
+        };
+        root.end(&[("[stream]", &STREAM), ("[[plugin]]", &PLUGIN)])?;
+        Ok(config)
+    }
+}
+
+/// Keys of `[[plugin]]`, to tell somebody who wrote one of them outside of it.
+const PLUGIN: [&str; 9] = [
+    "file",
+    "grants",
+    "memory",
+    "call-time",
+    "start-time",
+    "output",
+    "instances",
+    "tables",
+    "table-entries",
+];
+
+/// Reads a `[[plugin]]` table.
+fn plugin(mut section: Section<'_>, directory: &Path) -> Result<PluginSpec, ConfigError> {
+    let mut plugin = PluginSpec::new(section.required("file", values::text, "\"ll-hls.wasm\"")?);
+    // What lies beside the configuration is meant, if it is there; else the name is looked up as on the command line.
+    let beside = directory.join(&plugin.file);
+    if let Some(path) = beside.to_str().filter(|_| beside.is_file()) {
+        plugin.file = path.to_owned();
+    }
+    for name in section.values("grants", values::grant)?.unwrap_or_default() {
+        plugin
+            .grants
+            .add(&name)
+            .map_err(|error| section.error(error.to_string()))?;
+    }
+    let limits = &mut plugin.limits;
+    *limits = Limits {
+        memory: section
+            .value("memory", values::bytes)?
+            .unwrap_or(limits.memory),
+        call: section
+            .value("call-time", values::duration)?
+            .unwrap_or(limits.call),
+        start: section
+            .value("start-time", values::duration)?
+            .unwrap_or(limits.start),
+        output: section
+            .value("output", values::bytes)?
+            .unwrap_or(limits.output),
+        instances: section
+            .value("instances", values::count)?
+            .unwrap_or(limits.instances),
+        tables: section
+            .value("tables", values::count)?
+            .unwrap_or(limits.tables),
+        table_entries: section
+            .value("table-entries", values::count)?
+            .unwrap_or(limits.table_entries),
+    };
+    if let Some(config) = section.section("config")? {
+        plugin.config = config.pairs()?;
+    }
+    section.end(&[])?;
+    Ok(plugin)
+}
+
+/// An argument of the command line, with what only a table can say taken from the table that names the same file. Keys
+/// of the plugin's own that the argument doesn't set are taken from there, too.
+fn over(mut argument: PluginSpec, tables: &[PluginSpec]) -> PluginSpec {
+    let name = |file: &str| Path::new(file).file_name().map(ToOwned::to_owned);
+    let table = tables
+        .iter()
+        .find(|table| table.file == argument.file)
+        .or_else(|| {
+            tables
+                .iter()
+                .find(|table| name(&table.file) == name(&argument.file))
+        });
+    if let Some(table) = table {
+        argument.limits = table.limits;
+        argument.grants = table.grants;
+        let unset = |key: &String| !argument.config.iter().any(|(set, _)| set == key);
+        let inherited: Vec<_> = table
+            .config
+            .iter()
+            .filter(|(key, _)| unset(key))
+            .cloned()
+            .collect();
+        argument.config.extend(inherited);
+    }
+    argument
+}
+
+#[cfg(test)]
+mod tests;

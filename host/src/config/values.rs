@@ -1,0 +1,224 @@
+//! Values as people write them, on the command line and in TOML alike. Every error says what would be accepted.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use crate::plugin::Grants;
+
+/// Width and height in pixels, as in `1280x720`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// The largest side that H.264 level 6.2 has room for.
+const SIDE_MOST: u32 = 16_384;
+
+pub(crate) fn size(text: &str) -> Result<Size, String> {
+    // Cameras write `1280x720`, people also `1280×720`.
+    let sides = text.split_once(['x', 'X', '×', '*']);
+    let side = |side: &str| {
+        side.trim()
+            .parse()
+            .ok()
+            .filter(|side| (16..=SIDE_MOST).contains(side) && side % 2 == 0)
+    };
+    sides
+        .and_then(|(width, height)| {
+            Some(Size {
+                width: side(width)?,
+                height: side(height)?,
+            })
+        })
+        .ok_or_else(|| {
+            format!(
+                "expected WIDTHxHEIGHT in pixels, as in 1280x720, both even and 16 to {SIDE_MOST}"
+            )
+        })
+}
+
+pub(crate) fn fps(text: &str) -> Result<u32, String> {
+    whole(text, 1, 240)
+        .ok_or_else(|| "expected a whole number of pictures a second, 1 to 240".into())
+}
+
+pub(crate) fn bitrate(text: &str) -> Result<u32, String> {
+    let factors = [("k", 1_000), ("M", 1_000_000), ("bps", 1), ("", 1)];
+    scaled(text, &factors)
+        .filter(|bits| (10_000..=1_000_000_000).contains(bits))
+        .and_then(|bits| u32::try_from(bits).ok())
+        .ok_or_else(|| {
+            "expected bits a second, as in 800k, 2M or 2500000, from 10k to 1000M".into()
+        })
+}
+
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let example = match text.parse::<u16>() {
+            Ok(port) => format!("0.0.0.0:{port}"),
+            Err(_) => "0.0.0.0:8080".into(),
+        };
+        format!("expected IP:PORT, as in {example} for every IPv4 address of this machine, 127.0.0.1:8080 or [::]:8080")
+    })
+}
+
+pub(super) fn text(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("expected some text".into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a grant.
+pub(super) fn grant(text: &str) -> Result<String, String> {
+    let checked = Grants::default().add(text);
+    checked
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    let factors = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("k", 1 << 10),
+        ("K", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("", 1),
+    ];
+    scaled(text, &factors)
+        .filter(|bytes| *bytes > 0)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| "expected bytes, as in 32MiB, 512KiB or 65536".into())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    // Milliseconds before seconds: one unit ends in the other.
+    scaled(text, &[("ms", 1), ("s", 1_000)])
+        .filter(|milliseconds| (1..=600_000).contains(milliseconds))
+        .map(Duration::from_millis)
+        .ok_or_else(|| "expected a time with its unit, as in 200ms or 2s, at most 600s".into())
+}
+
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    whole(text, 1, u32::MAX)
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or_else(|| "expected a whole number from 1 on".into())
+}
+
+fn whole(text: &str, least: u32, most: u32) -> Option<u32> {
+    text.parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+}
+
+/// A number, with up to six decimals, and the first of the units that it ends in. `None` for what is none, what doesn't
+/// come out whole, and what is too large.
+fn scaled(text: &str, factors: &[(&str, u64)]) -> Option<u64> {
+    let (number, factor) = factors
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+        return None;
+    }
+    let millionths = format!("{decimals:0<6}").parse::<u128>().ok()?;
+    let scaled =
+        (u128::from(whole.parse::<u64>().ok()?) * 1_000_000 + millionths) * u128::from(factor);
+    scaled
+        .is_multiple_of(1_000_000)
+        .then(|| u64::try_from(scaled / 1_000_000).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        let (width, height) = (1920, 1080);
+        assert_eq!(size("1920x1080"), Ok(Size { width, height }));
+        assert_eq!(size("1920 × 1080"), Ok(Size { width, height }));
+        assert_eq!(bitrate("2M"), Ok(2_000_000));
+        assert_eq!(bitrate("2.5M"), Ok(2_500_000));
+        assert_eq!(bitrate("800k"), Ok(800_000));
+        assert_eq!(bitrate("1234567"), Ok(1_234_567));
+        assert_eq!(bytes("32MiB"), Ok(32 << 20));
+        assert_eq!(bytes("1.5 KiB"), Ok(1536));
+        assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(fps("25"), Ok(25));
+        assert_eq!(
+            address("[::1]:80"),
+            Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)))
+        );
+    }
+
+    #[test]
+    fn an_error_says_what_would_be_accepted() {
+        for wrong in [
+            "",
+            "720p",
+            "1280x",
+            "1281x720",
+            "0x0",
+            "1280x720x3",
+            "-2x16",
+            "99999x99998",
+        ] {
+            assert!(size(wrong).unwrap_err().contains("1280x720"), "{wrong}");
+        }
+        for wrong in [
+            "",
+            "M",
+            "2 m",
+            "-1",
+            "1e6",
+            "9k",
+            "1001M",
+            "1.0000001M",
+            "99999999999999999999M",
+        ] {
+            assert!(bitrate(wrong).unwrap_err().contains("2M"), "{wrong}");
+        }
+        for wrong in ["0", "241", "29.97", "x"] {
+            assert!(fps(wrong).unwrap_err().contains("1 to 240"), "{wrong}");
+        }
+        for wrong in ["5", "0ms", "1m", "0.1ms", "601s"] {
+            assert!(duration(wrong).unwrap_err().contains("200ms"), "{wrong}");
+        }
+        assert!(address("9000").unwrap_err().contains("0.0.0.0:9000"));
+        assert!(address("localhost:80").unwrap_err().contains("IP:PORT"));
+        assert!(bytes("0").is_err() && bytes("1.5").is_err());
+        assert!(count("0").is_err() && count("-1").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_written_breaks_a_reader(text: String) {
+            let _ = (size(&text), bitrate(&text), fps(&text), bytes(&text), duration(&text), address(&text));
+        }
+
+        #[test]
+        fn what_is_shown_is_read_back(width in 8u32..8_000, height in 8u32..8_000, bits in 10_000u32..=1_000_000_000) {
+            let shown = Size { width: 2 * width, height: 2 * height };
+            prop_assert_eq!(size(&shown.to_string()), Ok(shown));
+            prop_assert_eq!(bitrate(&bits.to_string()), Ok(bits));
+            prop_assert_eq!(bitrate(&format!("{}.{:03}k", bits / 1_000, bits % 1_000)), Ok(bits));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Puts the rooms together: one source, one window, the plugins, the doors.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    cmaf::Wish,
+    config::Config,
+    http::{self, Documents, Rendering},
+    live::{Live, Snapshot},
+    page,
+    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
+    source::{self, SourceSpec, Wanted},
+    stream::{Health, Publisher, Settings},
+};
+
+/// Plugins that load when none is named.
+const STOCK: [&str; 1] = ["ll-hls.wasm"];
+
+/// Lengths that no plugin asked for: those of the post that began this, with parts.
+const SEGMENT: Duration = Duration::from_secs(1);
+const PART: Duration = Duration::from_millis(200);
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// Bytes of media that the window may hold, listed and lately listed. A minute at 16 Mbit/s.
+const WINDOW_BYTES: u64 = 128 << 20;
+
+/// Serves one stream until the source ends or a signal says to stop.
+///
+/// # Errors
+/// Whatever keeps the stream from starting, or from going on: one line that says what to do.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let specs = match config.plugins.is_empty() {
+        true => STOCK.into_iter().map(PluginSpec::new).collect(),
+        false => config.plugins.clone(),
+    };
+    let environment = Environment {
+        plugin_dirs: config.plugin_dirs.clone(),
+        cache_dir: Some(config.cache_dir.clone()),
+    };
+    // Compiling takes a while on a small board, and blocks.
+    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
+        .await
+        .context("loading the plugins")??;
+    let wish = wish(plugins.timing());
+
+    let live = Arc::new(Live::default());
+    let (health, health_of_server) = watch::channel(http::Health::Starting);
+    let server = http::Server::bind(
+        &config.listen,
+        http::State {
+            live: live.clone(),
+            documents: Arc::new(plugins),
+            page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
+            health: health_of_server,
+            limits: http::Limits::default(),
+        },
+    )?;
+
+    let wanted = Wanted {
+        width: config.stream.size.width,
+        height: config.stream.size.height,
+        fps: config.stream.fps,
+        bitrate: config.stream.bitrate,
+        key_interval: wish.segment,
+    };
+    let spec: SourceSpec = config.stream.source.parse()?;
+    let source = source::open(&spec, &wanted).await?;
+    tracing::info!("pictures come from {}", source.description);
+    let settings = Settings {
+        wish,
+        window_bytes: WINDOW_BYTES,
+    };
+    let (publisher, health_of_stream) = Publisher::new(source, live, settings);
+    tokio::spawn(report(health_of_stream, health));
+    announce(server.local_addrs())?;
+
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(server.serve(until(stopped)));
+    let outcome = tokio::select! {
+        outcome = publisher.run() => {
+            if outcome.is_ok() {
+                linger(wish.window).await?;
+            }
+            outcome
+        }
+        told = told_to_stop() => told,
+    };
+    stop.send_replace(true);
+    server.await.context("serving viewers")?;
+    outcome
+}
+
+/// Says where to watch, on standard output, for people and for programs that start us.
+fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for address in addresses {
+        writeln!(out, "Watch at http://{address}/")?;
+    }
+    out.flush().context("writing to standard output")
+}
+
+/// Lets players read to the end of a stream whose source came to its end.
+async fn linger(window: Duration) -> anyhow::Result<()> {
+    tracing::info!(
+        "viewers have {} s to watch the end, then the host stops",
+        window.as_secs()
+    );
+    tokio::select! {
+        () = tokio::time::sleep(window) => Ok(()),
+        told = told_to_stop() => told,
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    Ok(())
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the one who stops us is gone, which is a reason to stop.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Tells the server how the stream is doing.
+async fn report(mut stream: watch::Receiver<Health>, server: watch::Sender<http::Health>) {
+    loop {
+        let health = match &*stream.borrow_and_update() {
+            Health::Waiting => http::Health::Starting,
+            Health::Live => http::Health::Live,
+            Health::Lost { reason, .. } => http::Health::CameraLost(reason.clone()),
+            Health::Ended => http::Health::Ended,
+        };
+        server.send_replace(health);
+        if stream.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the plugins wish, and defaults for what they leave open.
+fn wish(timing: TimingRequest) -> Wish {
+    Wish {
+        segment: timing.segment.unwrap_or(SEGMENT),
+        part: timing.part.unwrap_or(PART),
+        window: timing.window.unwrap_or(WINDOW),
+    }
+}
+
+impl Documents for Plugins {
+    fn documents(&self) -> Arc<[DocumentSpec]> {
+        Plugins::documents(self).clone()
+    }
+
+    fn render<'a>(
+        &'a self,
+        document: &'a DocumentSpec,
+        request: &'a Request,
+        window: Arc<Snapshot>,
+    ) -> Rendering<'a> {
+        Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}

@@ -1,0 +1,40 @@
+// One viewer whom a test tells what to do: a line of JSON in, a line of JSON out.
+//
+//   {"open": "hls.js" | "page", "url": "…"}   opens the player
+//   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays in
+//                                             milliseconds instead of all of them
+//   {"restart": true}                         counts from here on
+//   {"screenshot": "path.png"}                what it looks like
+//
+// The end of the input ends it. Something that fails answers {"error": "…"}.
+
+import { createInterface } from 'node:readline';
+import { launch, percentile, servePlayers, watch } from './viewer.mjs';
+
+const players = await servePlayers();
+const browser = await launch();
+let viewer = null;
+
+const act = async (order) => {
+  if (order.open) {
+    await viewer?.close();
+    viewer = await watch(browser, order.open === 'page' ? order.url : players.url(order.url));
+    return {};
+  }
+  if (!viewer) throw new Error('nothing is open');
+  if (order.report) {
+    const { delays, ...rest } = await viewer.report();
+    return { readings: delays.length, median: percentile(delays, 0.5), p90: percentile(delays, 0.9), ...rest };
+  }
+  if (order.restart) { await viewer.restart(); return {}; }
+  if (order.screenshot) { await viewer.page.screenshot({ path: order.screenshot }); return {}; }
+  throw new Error(`unknown order ${JSON.stringify(order)}`);
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  let answer;
+  try { answer = await act(JSON.parse(line)); } catch (error) { answer = { error: String(error?.message ?? error) }; }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();
+players.close();

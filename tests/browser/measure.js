@@ -1,0 +1,97 @@
+// Watches the page's <video> as a viewer would: what is on the screen, when it was captured (from the clock bar in the
+// picture), and when it stood still. Runs inside the page, whatever player that has; viewer.mjs puts it there.
+//
+// window.measure.report() gives, since the page was opened:
+//   frames        pictures shown
+//   delays        milliseconds from capture to screen, one per picture whose clock bar could be read
+//   unread        pictures whose clock bar could not
+//   waits         { count, seconds } of 'waiting' events after playback began, without seeks: the player ran dry
+//   gaps          { count, longest } of silences between two pictures that were more than 250 ms longer than the time
+//                 between them in the stream; milliseconds
+//   hiccup        the longest that this page was kept from running, in milliseconds: a machine that did nothing for so
+//                 long says nothing of the stream
+//   dropped, decoded   as the browser counts
+//   sizes         each size of the picture, in order: [[width, height], …]
+//   rewinds       pictures whose frame number was smaller than the one before, by the clock bar
+//   errors        what the player complained about
+//   position      the video's currentTime
+(() => {
+  const video = document.querySelector('video');
+  // Small is quick to read, and a block of the bar still has 10 by 8 pixels.
+  const canvas = document.createElement('canvas');
+  canvas.width = 320;
+  canvas.height = 180;
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+
+  const seen = { frames: 0, delays: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, sizes: [], rewinds: 0 };
+  let last = null, lastNumber = null;
+  let waits = 0, waited = 0, since = null;
+
+  function onFrame(_, frame) {
+    const now = Date.now();
+    video.requestVideoFrameCallback(onFrame);
+    seen.frames++;
+    if (last && frame.mediaTime > last.mediaTime) {
+      const gap = frame.presentationTime - last.presentationTime - (frame.mediaTime - last.mediaTime) * 1000;
+      if (gap > 250) {
+        seen.gaps.count++;
+        seen.gaps.longest = Math.max(seen.gaps.longest, gap);
+      }
+    }
+    last = frame;
+    const size = [frame.width, frame.height];
+    if (String(seen.sizes.at(-1)) !== String(size)) seen.sizes.push(size);
+    context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    const reading = readClockbar(context.getImageData(0, 0, canvas.width, canvas.height));
+    if (!reading) { seen.unread++; return; }
+    seen.delays.push(now - reading.millis);
+    if (lastNumber !== null && reading.frame < lastNumber) seen.rewinds++;
+    lastNumber = reading.frame;
+  }
+  video.requestVideoFrameCallback(onFrame);
+
+  function goes() {
+    if (since === null) return;
+    waited += performance.now() - since;
+    since = null;
+  }
+  video.addEventListener('waiting', () => {
+    if (!seen.frames || video.seeking || video.paused || since !== null) return;
+    since = performance.now();
+    waits++;
+  });
+  video.addEventListener('playing', goes);
+  video.addEventListener('timeupdate', () => { if (video.readyState > 2 && !video.seeking) goes(); });
+
+  let beat = performance.now();
+  setInterval(() => {
+    const now = performance.now();
+    seen.hiccup = Math.max(seen.hiccup, now - beat - 50);
+    beat = now;
+  }, 50);
+
+  window.measure = {
+    /** Begins anew, so that joining isn't part of what is measured. */
+    restart() {
+      Object.assign(seen, { frames: 1, delays: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, rewinds: 0 });
+      seen.sizes = seen.sizes.slice(-1);
+      waits = 0; waited = 0;
+      if (since !== null) since = performance.now();
+    },
+    report() {
+      const quality = video.getVideoPlaybackQuality();
+      return {
+        ...seen,
+        waits: { count: waits, seconds: (waited + (since === null ? 0 : performance.now() - since)) / 1000 },
+        dropped: quality.droppedVideoFrames, decoded: quality.totalVideoFrames,
+        errors: window.playerErrors ?? window.picam?.errors ?? [],
+        position: video.currentTime,
+        picam: window.picam ? {
+          state: window.picam.state, text: window.picam.text, engine: window.picam.engine, latency: window.picam.latency,
+          clock: window.picam.clock, size: window.picam.size, buffer: window.picam.buffer, stalls: window.picam.stalls,
+          connections: window.picam.connections, playlist: window.picam.playlist, rate: window.picam.rate,
+        } : null,
+      };
+    },
+  };
+})();

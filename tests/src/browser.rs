@@ -1,0 +1,181 @@
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::PATIENCE;
+
+/// Which player watches.
+#[derive(Clone, Copy, Debug)]
+pub enum Player {
+    /// hls.js as it comes from npm, with nothing set, on a page of another origin. The address is the multivariant
+    /// playlist's.
+    HlsJs,
+    /// The page at the address.
+    Page,
+}
+
+/// A viewer: Chromium without a window, driven by `tests/browser/drive.mjs`. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Viewer {
+    // Killed when dropped; its browser ends with it.
+    _driver: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+/// What a viewer saw; `tests/browser/measure.js` says how. Times are milliseconds unless named otherwise.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    /// Pictures shown.
+    pub frames: u64,
+    /// Pictures of which the capture time could be read.
+    pub readings: u64,
+    /// From capture to screen, at the median; `None` without readings.
+    pub median: Option<f64>,
+    /// The same at the 90th percentile.
+    pub p90: Option<f64>,
+    /// Times that the player ran dry.
+    pub waits: Waits,
+    /// Longer silences between pictures than the stream has.
+    pub gaps: Gaps,
+    /// The longest that the browser was kept from running.
+    pub hiccup: f64,
+    /// Pictures that were decoded and came too late to be shown.
+    pub dropped: u64,
+    /// Sizes of the picture, in order.
+    pub sizes: Vec<(u32, u32)>,
+    /// Pictures older than the one before.
+    pub rewinds: u64,
+    /// What the player complained about.
+    pub errors: Vec<String>,
+    /// How often a document was loaded: once, unless the page was reloaded.
+    pub loads: u32,
+    /// Exceptions that nobody caught.
+    #[serde(rename = "pageErrors")]
+    pub page_errors: Vec<String>,
+    /// Requests to other than loopback addresses.
+    pub foreign: Vec<String>,
+    /// What our own page says of itself.
+    pub picam: Option<Picam>,
+}
+
+/// Times that the player ran dry.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Waits {
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub seconds: f64,
+}
+
+/// Silences that were more than 250 ms longer than the stream's own.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Gaps {
+    /// How many.
+    pub count: u64,
+    /// How much longer at most.
+    pub longest: f64,
+}
+
+/// Of `window.picam`, which `host/page/index.html` describes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Picam {
+    /// One word.
+    pub state: String,
+    /// The status line.
+    pub text: String,
+    /// Seconds from capture to screen, as the page measures it.
+    pub latency: Option<f64>,
+    /// How often `live.m3u8` was opened.
+    pub connections: u32,
+    /// The media playlist being played.
+    pub playlist: Option<String>,
+}
+
+impl Viewer {
+    /// Opens a player on a stream.
+    pub async fn open(player: Player, url: &str) -> Result<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+        ensure!(
+            directory.join("node_modules/playwright-core").exists(),
+            "the players are not installed: run `npm ci` in {}, or use `cargo xtask test`",
+            directory.display()
+        );
+        let mut driver = Command::new("node")
+            .arg("drive.mjs")
+            .current_dir(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting node, which drives the browser")?;
+        let orders = driver.stdin.take().context("standard input is piped")?;
+        let answers = driver.stdout.take().context("standard output is piped")?;
+        let mut viewer = Self {
+            _driver: driver,
+            orders,
+            answers: BufReader::new(answers).lines(),
+        };
+        let player = match player {
+            Player::HlsJs => "hls.js",
+            Player::Page => "page",
+        };
+        viewer.order(json!({"open": player, "url": url})).await?;
+        Ok(viewer)
+    }
+
+    /// What was seen since the start, or since [`Viewer::restart`].
+    pub async fn report(&mut self) -> Result<Report> {
+        let answer = self.order(json!({"report": true})).await?;
+        serde_json::from_value(answer).context("drive.mjs answers with a report")
+    }
+
+    /// Counts from here on.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.order(json!({"restart": true})).await.map(drop)
+    }
+
+    /// Waits until what is seen meets `condition`, at most [`PATIENCE`].
+    pub async fn until(
+        &mut self,
+        what: &str,
+        condition: impl Fn(&Report) -> bool,
+    ) -> Result<Report> {
+        let started = Instant::now();
+        loop {
+            let report = self.report().await?;
+            if condition(&report) {
+                return Ok(report);
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{what} did not happen within {PATIENCE:?}; the viewer saw {report:#?}"
+            );
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn order(&mut self, order: serde_json::Value) -> Result<serde_json::Value> {
+        self.orders
+            .write_all(format!("{order}\n").as_bytes())
+            .await
+            .context("drive.mjs has ended; what it said is above")?;
+        let line = timeout(PATIENCE, self.answers.next_line())
+            .await
+            .with_context(|| format!("drive.mjs did not answer {order} within {PATIENCE:?}"))??
+            .context("drive.mjs has ended; what it said is above")?;
+        let answer: serde_json::Value = serde_json::from_str(&line)
+            .with_context(|| format!("drive.mjs answers in JSON, not {line:?}"))?;
+        if let Some(error) = answer.get("error") {
+            bail!("{order} failed in the browser: {error}");
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,245 @@
+//! What viewers see, in a real browser: hls.js as it comes from npm, and our own page.
+//!
+//! Figures are printed, not judged: `cargo test -p picam-tests --test browser -- --nocapture`.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use picam_tests::{Host, Player, Report, Viewer, target_directory};
+use tokio::{
+    process::Command,
+    time::{Instant, interval, sleep},
+};
+
+/// A picture that two cores encode and decode in software, besides whatever else they have to do.
+const SMALL: [&str; 4] = ["--size", "640x360", "--bitrate", "800k"];
+/// Longer than this, and a machine that held everything up explains a stall as well as a fault of the stream does.
+const HICCUP: f64 = 150.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
+    let host = Host::source("pattern").arguments(SMALL).start().await?;
+    // On a machine that stands still now and then, a stall proves nothing: then it is tried again.
+    for attempt in 1..=3 {
+        let mut viewer = Viewer::open(Player::HlsJs, &host.url("/cam/live.m3u8")).await?;
+        viewer.until("a picture", |seen| seen.frames > 30).await?;
+        viewer.restart().await?;
+        let frozen = hiccups_during(Duration::from_secs(60)).await;
+        let seen = viewer.report().await?;
+        println!("hls.js, part-ms=200, 60 s: {}", figures(&seen));
+        healthy(&seen)?;
+        ensure!(
+            seen.readings > 0,
+            "no picture's clock could be read: {seen:#?}"
+        );
+        ensure!(seen.rewinds == 0, "pictures went backwards: {seen:#?}");
+        if seen.waits.count == 0 {
+            return Ok(());
+        }
+        let hiccup = frozen.max(seen.hiccup);
+        ensure!(
+            hiccup > HICCUP,
+            "it stalled though nothing held the machine up for longer than {hiccup:.0} ms: {seen:#?}"
+        );
+        println!("attempt {attempt} says nothing: the machine stood still for {hiccup:.0} ms");
+    }
+    println!(
+        "no attempt was undisturbed: whether hls.js stalls by itself remains open on this machine"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_plays_on_when_the_camera_was_lost_and_came_back() -> Result<()> {
+    let camera = Unplugged::new().await?;
+    let host = Host::source(&camera.source())
+        .arguments(SMALL)
+        .start()
+        .await?;
+    let mut viewer = Viewer::open(Player::HlsJs, &host.url("/cam/live.m3u8")).await?;
+    viewer.until("a picture", |seen| seen.readings > 60).await?;
+
+    camera.unplug().await?;
+    // The slate has no clock bar: that it shows is that pictures come which can't be read.
+    let before = viewer.report().await?;
+    let slate = viewer
+        .until("the slate", |seen| {
+            seen.frames - seen.readings > before.frames - before.readings + 5
+        })
+        .await?;
+    sleep(Duration::from_secs(5)).await;
+    camera.plug_in().await?;
+    viewer
+        .until("the camera's return", |seen| {
+            seen.readings > slate.readings + 60
+        })
+        .await?;
+    viewer.restart().await?;
+    sleep(Duration::from_secs(10)).await;
+    let seen = viewer.report().await?;
+    println!(
+        "hls.js, part-ms=200, after the camera's return: {}",
+        figures(&seen)
+    );
+    ensure!(seen.readings > 0, "the pictures stopped again: {seen:#?}");
+    healthy(&seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Result<()> {
+    let host = Host::source("pattern").arguments(SMALL).start().await?;
+    let address = host.address().to_string();
+    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    let seen = viewer
+        .until("the word Live", |seen| {
+            seen.readings > 60
+                && seen
+                    .picam
+                    .as_ref()
+                    .is_some_and(|page| page.state == "live" && page.latency.is_some())
+        })
+        .await?;
+    healthy(&seen)?;
+    ensure!(seen.sizes == [(640, 360)], "unexpected sizes: {seen:#?}");
+    println!("our page, part-ms=200: {}", figures(&seen));
+
+    // What the page says agrees with what the picture says, clocks and all.
+    viewer.restart().await?;
+    sleep(Duration::from_secs(10)).await;
+    let seen = viewer.report().await?;
+    let said = seen
+        .picam
+        .as_ref()
+        .and_then(|page| page.latency)
+        .context("the page knows its latency")?;
+    let read = seen.median.context("the clock bar was read")? / 1000.0;
+    println!(
+        "our page says {said:.3} s, the picture {read:.3} s; {}",
+        figures(&seen)
+    );
+    ensure!(
+        (said - read).abs() < 0.5,
+        "the page says {said:.3} s, the picture {read:.3} s"
+    );
+
+    host.stop().await?;
+    viewer
+        .until("the news that the host is gone", |seen| {
+            seen.picam
+                .as_ref()
+                .is_some_and(|page| page.state == "offline")
+        })
+        .await?;
+    let before = viewer.report().await?.readings;
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .arguments(["--listen", &address])
+        .start()
+        .await?;
+    let seen = viewer
+        .until("pictures from the new host", |seen| {
+            seen.readings > before + 60
+                && seen.picam.as_ref().is_some_and(|page| page.state == "live")
+        })
+        .await?;
+    healthy(&seen)?;
+    println!("our page, after a restart of the host: {}", figures(&seen));
+    drop(host);
+    Ok(())
+}
+
+/// Nothing was reloaded, thrown, or asked of strangers.
+fn healthy(seen: &Report) -> Result<()> {
+    ensure!(
+        seen.loads == 1,
+        "the page was loaded {} times: {seen:#?}",
+        seen.loads
+    );
+    ensure!(seen.page_errors.is_empty(), "the page threw: {seen:#?}");
+    ensure!(
+        seen.foreign.is_empty(),
+        "the page asked other hosts: {seen:#?}"
+    );
+    Ok(())
+}
+
+fn figures(seen: &Report) -> String {
+    let ms = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0}"));
+    format!(
+        "capture to screen {} ms at the median, {} ms at p90, over {} pictures; ran dry {} times, {:.2} s in all; \
+         {} gaps, the longest {:.0} ms; {} dropped; the browser was held up {:.0} ms at most",
+        ms(seen.median),
+        ms(seen.p90),
+        seen.readings,
+        seen.waits.count,
+        seen.waits.seconds,
+        seen.gaps.count,
+        seen.gaps.longest,
+        seen.dropped,
+        seen.hiccup
+    )
+}
+
+/// The longest that this machine kept a timer waiting meanwhile, in milliseconds.
+async fn hiccups_during(time: Duration) -> f64 {
+    const BEAT: Duration = Duration::from_millis(20);
+    let end = Instant::now() + time;
+    let mut beat = interval(BEAT);
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    while Instant::now() < end {
+        beat.tick().await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    longest.saturating_sub(BEAT).as_secs_f64() * 1000.0
+}
+
+/// A camera with a clock bar that can be unplugged: `host/examples/pattern.rs`, which waits while a file is there.
+struct Unplugged {
+    directory: tempfile::TempDir,
+    program: PathBuf,
+}
+
+impl Unplugged {
+    async fn new() -> Result<Self> {
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        let program = target_directory().join(profile).join("examples/pattern");
+        ensure!(
+            program.exists(),
+            "{} does not exist: run `cargo build -p picam-host --examples` first",
+            program.display()
+        );
+        Ok(Self {
+            directory: tempfile::tempdir()?,
+            program,
+        })
+    }
+
+    fn source(&self) -> String {
+        let directory = self.directory.path().display();
+        format!(
+            "exec:cd {directory}; while [ -e unplugged ]; do sleep 0.1; done; echo $$ > id; exec {}",
+            self.program.display()
+        )
+    }
+
+    async fn unplug(&self) -> Result<()> {
+        std::fs::write(self.directory.path().join("unplugged"), "")?;
+        let id = std::fs::read_to_string(self.directory.path().join("id"))?;
+        let killed = Command::new("kill")
+            .args(["-9", id.trim()])
+            .status()
+            .await?;
+        ensure!(killed.success(), "kill -9 {id} failed");
+        Ok(())
+    }
+
+    async fn plug_in(&self) -> Result<()> {
+        std::fs::remove_file(self.directory.path().join("unplugged"))?;
+        Ok(())
+    }
+}
