@@ -25,7 +25,7 @@ use tokio::{sync::watch, time::Instant};
 use super::document::{Document, FAST};
 use crate::{
     live::{Live, Position, Snapshot},
-    plugin::{Answer, DocumentSpec, Plugins, RenderError, Request},
+    plugin::{Answer, DocumentSpec, RenderError, Request},
 };
 
 /// An answer of a plugin that is being worked out.
@@ -37,45 +37,14 @@ pub trait Documents: Send + Sync + 'static {
     /// nothing written before counts any more.
     fn documents(&self) -> Arc<[DocumentSpec]>;
 
-    /// Asks for one of them, by its index in the list, with the declared inputs, as of a window. Called once for all who
-    /// ask the same at the same position. Never dropped before it is ready.
+    /// Asks for one of them, with the declared inputs, as of a window. Called once for all who ask the same at the same
+    /// position. Never dropped before it is ready.
     fn render<'a>(
         &'a self,
-        document: usize,
+        document: &'a DocumentSpec,
         request: &'a Request,
-        window: &'a Arc<Snapshot>,
+        window: Arc<Snapshot>,
     ) -> Rendering<'a>;
-}
-
-/// The documents of the loaded plugins.
-pub struct PluginDocuments {
-    plugins: Arc<Plugins>,
-    list: Arc<[DocumentSpec]>,
-}
-
-impl PluginDocuments {
-    /// All that these plugins write.
-    pub fn of(plugins: Arc<Plugins>) -> Self {
-        Self {
-            list: plugins.documents().into(),
-            plugins,
-        }
-    }
-}
-
-impl Documents for PluginDocuments {
-    fn documents(&self) -> Arc<[DocumentSpec]> {
-        self.list.clone()
-    }
-
-    fn render<'a>(
-        &'a self,
-        document: usize,
-        request: &'a Request,
-        window: &'a Arc<Snapshot>,
-    ) -> Rendering<'a> {
-        Box::pin(self.plugins.render(document, request, window))
-    }
 }
 
 /// How many outcomes are kept that nobody waits for: enough for all documents and their usual inputs.
@@ -285,7 +254,7 @@ impl Cache {
         let outcome = loop {
             let answer = self
                 .source
-                .render(key.document, &key.request, &window)
+                .render(document, &key.request, window.clone())
                 .await;
             let failure = match answer {
                 Ok(Answer::Document { body, max_age }) => {

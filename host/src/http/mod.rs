@@ -23,7 +23,7 @@ mod route;
 mod server;
 mod state;
 
-pub use documents::{Documents, PluginDocuments, Rendering};
+pub use documents::{Documents, Rendering};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
 

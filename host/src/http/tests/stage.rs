@@ -267,9 +267,9 @@ impl Documents for Policy {
 
     fn render<'a>(
         &'a self,
-        document: usize,
+        document: &'a DocumentSpec,
         request: &'a plugin::Request,
-        window: &'a Arc<Snapshot>,
+        window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
@@ -281,8 +281,7 @@ impl Documents for Policy {
                     cause: "broken by the test".into(),
                 });
             }
-            let documents = self.documents();
-            Ok(self.write(&documents[document].path, request, window))
+            Ok(self.write(&document.path, request, &window))
         })
     }
 }
