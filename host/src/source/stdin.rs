@@ -82,7 +82,7 @@ struct Input(AsyncFd<std::fs::File>);
 impl Input {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-        Ok(Self(AsyncFd::new(fd.into())?))
+        Ok(Self(AsyncFd::register(fd.into())?))
     }
 }
 
