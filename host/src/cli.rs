@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Plugin, Size};
+use crate::{
+    config::{self, Size},
+    plugin::PluginSpec,
+};
 
 /// Turns a camera into a live stream that any browser plays.
 ///
@@ -22,8 +25,8 @@ pub struct Cli {
     ///
     /// FILE is a path, a file in a plugin directory, or a stock plugin inside this program. Unless a plugin is named
     /// that writes playlists, the stock ones load.
-    #[arg(long, value_name = "FILE[,key=value...]", value_parser = Plugin::argument)]
-    pub plugin: Vec<Plugin>,
+    #[arg(long, value_name = "FILE[,key=value...]")]
+    pub plugin: Vec<PluginSpec>,
 
     /// Take pictures from: auto, /dev/videoN, pattern, file:PATH, exec:COMMAND, or - [default: auto]
     ///
@@ -96,7 +99,12 @@ mod tests {
 
     #[test]
     fn sources_are_passed_on_as_written() {
-        for source in ["-", "exec:rpicam-vid -t 0 --inline -o -", "file:a,b.h264", "/dev/video2"] {
+        for source in [
+            "-",
+            "exec:rpicam-vid -t 0 --inline -o -",
+            "file:a,b.h264",
+            "/dev/video2",
+        ] {
             let cli = Cli::try_parse_from(["picam-host", "--source", source]).unwrap();
             assert_eq!(cli.source.as_deref(), Some(source));
         }
@@ -105,7 +113,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_told_with_its_option_and_what_would_be_accepted() {
         let error = wrong(&["--size", "720p"]);
-        assert!(error.contains("'720p' for '--size") && error.contains("as in 1280x720"), "{error}");
+        assert!(
+            error.contains("'720p' for '--size") && error.contains("as in 1280x720"),
+            "{error}"
+        );
         let error = wrong(&["--listen", "8080"]);
         assert!(error.contains("as in 0.0.0.0:8080"), "{error}");
         let error = wrong(&["--plugin", "ll-hls.wasm,part-ms"]);

@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{collections::HashMap, io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -10,11 +10,11 @@ use tokio::{
 
 use crate::{
     cmaf::Wish,
-    config::{self, Config},
+    config::Config,
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{DocumentSpec, Environment, Grants, Limits, PluginSpec, Plugins, Request, TimingRequest, default_cache_dir},
+    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
     source::{self, SourceSpec, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -35,10 +35,13 @@ const WINDOW_BYTES: u64 = 128 << 20;
 /// # Errors
 /// Whatever keeps the stream from starting, or from going on: one line that says what to do.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let specs = specs(&config)?;
+    let specs = match config.plugins.is_empty() {
+        true => STOCK.into_iter().map(PluginSpec::new).collect(),
+        false => config.plugins.clone(),
+    };
     let environment = Environment {
         plugin_dirs: config.plugin_dirs.clone(),
-        cache_dir: config.cache_dir.clone().or_else(|| Some(default_cache_dir())),
+        cache_dir: Some(config.cache_dir.clone()),
     };
     // Compiling takes a while on a small board, and blocks.
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
@@ -52,7 +55,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(Written::by(plugins)),
+            documents: Arc::new(plugins),
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
@@ -104,7 +107,10 @@ fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
 
 /// Lets players read to the end of a stream whose source came to its end.
 async fn linger(window: Duration) -> anyhow::Result<()> {
-    tracing::info!("viewers have {} s to watch the end, then the host stops", window.as_secs());
+    tracing::info!(
+        "viewers have {} s to watch the end, then the host stops",
+        window.as_secs()
+    );
     tokio::select! {
         () = tokio::time::sleep(window) => Ok(()),
         told = told_to_stop() => told,
@@ -153,65 +159,17 @@ fn wish(timing: TimingRequest) -> Wish {
     }
 }
 
-fn specs(config: &Config) -> anyhow::Result<Vec<PluginSpec>> {
-    if config.plugins.is_empty() {
-        return Ok(STOCK.into_iter().map(PluginSpec::new).collect());
-    }
-    config.plugins.iter().map(spec).collect()
-}
-
-fn spec(plugin: &config::Plugin) -> anyhow::Result<PluginSpec> {
-    let mut grants = Grants::default();
-    for grant in &plugin.grants {
-        grants.add(grant).with_context(|| format!("`grants` of plugin {}", plugin.file))?;
-    }
-    let (told, usual) = (&plugin.limits, Limits::default());
-    Ok(PluginSpec {
-        file: plugin.file.clone(),
-        config: plugin.config.clone(),
-        limits: Limits {
-            memory: told.memory.unwrap_or(usual.memory),
-            call: told.call_time.unwrap_or(usual.call),
-            start: told.start_time.unwrap_or(usual.start),
-            output: told.output.unwrap_or(usual.output),
-            instances: told.instances.unwrap_or(usual.instances),
-            tables: told.tables.unwrap_or(usual.tables),
-            table_entries: told.table_entries.unwrap_or(usual.table_entries),
-        },
-        grants,
-    })
-}
-
-/// Documents as plugins write them.
-struct Written {
-    plugins: Plugins,
-    documents: Arc<[DocumentSpec]>,
-    index: HashMap<(crate::plugin::Scope, String), usize>,
-}
-
-impl Written {
-    fn by(plugins: Plugins) -> Self {
-        let documents: Arc<[_]> = plugins.documents().into();
-        let index = documents
-            .iter()
-            .enumerate()
-            .map(|(index, document)| ((document.scope, document.path.clone()), index))
-            .collect();
-        Self {
-            plugins,
-            documents,
-            index,
-        }
-    }
-}
-
-impl Documents for Written {
+impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        self.documents.clone()
+        Plugins::documents(self).clone()
     }
 
-    fn render<'a>(&'a self, document: &'a DocumentSpec, request: &'a Request, window: Arc<Snapshot>) -> Rendering<'a> {
-        let index = self.index[&(document.scope, document.path.clone())];
-        Box::pin(async move { self.plugins.render(index, request, &window).await })
+    fn render<'a>(
+        &'a self,
+        document: &'a DocumentSpec,
+        request: &'a Request,
+        window: Arc<Snapshot>,
+    ) -> Rendering<'a> {
+        Box::pin(async move { Plugins::render(self, document, request, &window).await })
     }
 }

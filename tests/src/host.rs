@@ -291,8 +291,8 @@ async fn follow(
     }
 }
 
-/// `PICAM_HOST`, else the binary beside the tests.
-fn program() -> Result<PathBuf> {
+/// The binary under test: `PICAM_HOST`, else the one beside the tests.
+pub fn program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("PICAM_HOST") {
         return Ok(path.into());
     }

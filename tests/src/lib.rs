@@ -30,7 +30,7 @@ pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
-pub use host::{Host, Setup};
+pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
 pub use watch::{Fetched, Revision, Watched, watch};
 

@@ -1,27 +1,27 @@
 //! The binary against real V4L2 drivers, in a virtual machine: v4l2loopback as a camera that encodes H.264 (FFmpeg feeds
 //! it), vivid as one that doesn't.
-//!
-//! Needs QEMU, a Debian kernel with v4l2loopback, busybox and FFmpeg; what is missing is named. The binary is the one
-//! beside this test in the target directory, or `PICAM_HOST`.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use bytes::Bytes;
-use mp4_atom::{DecodeMaybe, Header};
-use picam_tests::vm::{Image, Options, Vm};
-use reqwest::Url;
+use picam_tests::{
+    Client, Clip, Playlist,
+    media::{annex_b, fragments, pictures},
+    program,
+    vm::{Image, Options, Vm},
+};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Hang guards: emulated, on a machine that builds something else, a second can take many.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Feeds the device like a camera that encodes by itself. v4l2loopback overwrites what isn't taken in time (two
 /// pictures), so the host runs under real-time priority, and FFmpeg only while the host has nothing to do.
@@ -62,22 +62,43 @@ async fn a_camera_without_h264_ends_the_host_with_an_error_that_teaches() {
 async fn h264_of_a_camera_comes_out_bit_for_bit_and_again_after_the_camera_was_away() {
     let directory = tempfile::tempdir().unwrap();
     // What is to come out, and what is fed until the host is up and between: what of that is lost doesn't matter.
-    let clip = Clip::encode(&directory, "clip", "testsrc2", 12).unwrap();
-    let other = Clip::encode(&directory, "other", "smptebars", 4).unwrap();
-    let image = Image::new(&["v4l2loopback"])
+    let clip = Fed::read(Clip {
+        pictures: 360,
+        slices: 2,
+        ..Clip::default()
+    })
+    .await
+    .unwrap();
+    let other = Fed::read(Clip {
+        key_interval: 15,
+        pictures: 60,
+        ..clip.clip.clone()
+    })
+    .await
+    .unwrap();
+    let mut image = Image::new(&["v4l2loopback"])
         .and_then(|image| image.program("picam-host", &stripped(&directory)?))
         .and_then(|image| image.tool("ffmpeg"))
         .and_then(|image| image.tool("chrt"))
         .unwrap()
         .file("clip.h264", clip.bytes.clone())
         .file("other.h264", other.bytes.clone());
+    // A fresh build of the plugin, if there is one; else the one in the binary.
+    let mut plugin = "ll-hls.wasm";
+    if let Some(built) = std::env::var_os("PICAM_PLUGINS") {
+        let file = Path::new(&built).join(plugin);
+        if file.exists() {
+            image = image.file("ll-hls.wasm", std::fs::read(file).unwrap());
+            plugin = "/ll-hls.wasm";
+        }
+    }
     let options = Options {
         limit: 4 * PATIENCE,
         ports: vec![8080],
         ..Options::default()
     };
     let mut vm = Vm::boot(&image, &options).await.unwrap();
-    if let Err(error) = camera_comes_and_goes(&mut vm, &clip, &other).await {
+    if let Err(error) = camera_comes_and_goes(&mut vm, plugin, &clip, &other).await {
         let log = vm.run("cat /tmp/host.log /tmp/feed.log; ps").await;
         let log = log.map_or_else(|error| error.to_string(), |output| output.text());
         panic!(
@@ -87,22 +108,26 @@ async fn h264_of_a_camera_comes_out_bit_for_bit_and_again_after_the_camera_was_a
     }
 }
 
-async fn camera_comes_and_goes(vm: &mut Vm, clip: &Clip, other: &Clip) -> anyhow::Result<()> {
+async fn camera_comes_and_goes(
+    vm: &mut Vm,
+    plugin: &str,
+    clip: &Fed,
+    other: &Fed,
+) -> anyhow::Result<()> {
     plug_in(vm).await?;
     feed_the_other(vm).await?;
-    // A camera has a format when it has begun to send.
+    // A v4l2loopback device has a format once something was sent to it.
     vm.until(
         "grep -q H264 /sys/class/video4linux/video0/format",
         PATIENCE,
     )
     .await?;
-    vm.must(
-        "chrt -f 1 picam-host --plugin ll-hls.wasm --source /dev/video0 --size 320x240 --fps 30 \
-         --listen 0.0.0.0:8080 >/tmp/host.log 2>&1 & echo $! >/tmp/host.pid",
-    )
+    vm.must(&format!(
+        "chrt -f 1 picam-host --plugin {plugin} --source /dev/video0 --size 320x180 --fps 30 \
+         --listen 0.0.0.0:8080 >/tmp/host.log 2>&1 & echo $! >/tmp/host.pid"
+    ))
     .await?;
-    let address = vm.port(8080);
-    let player = Player::start(format!("http://{address}/cam/live.m3u8").parse()?);
+    let player = Player::start(Client::http1(vm.port(8080))?);
     player
         .wait("the first pictures", |stream| stream.has(other))
         .await?;
@@ -117,7 +142,7 @@ async fn camera_comes_and_goes(vm: &mut Vm, clip: &Clip, other: &Clip) -> anyhow
     vm.until("rmmod v4l2loopback", PATIENCE).await?;
     vm.must("[ ! -e /dev/video0 ] && kill -0 $(cat /tmp/host.pid)")
         .await?;
-    let away = player.stream().segments.len();
+    let away = player.stream().last();
     plug_in(vm).await?;
     feed_the_other(vm).await?;
     player
@@ -140,10 +165,7 @@ async fn camera_comes_and_goes(vm: &mut Vm, clip: &Clip, other: &Clip) -> anyhow
         clip.units.len()
     );
     ensure!(
-        stream
-            .segments
-            .values()
-            .any(|segment| segment.discontinuity),
+        stream.after(away).discontinuities() > 0,
         "the camera was away, and no discontinuity says so"
     );
     let (first, last) = (stream.first(), stream.last());
@@ -153,10 +175,10 @@ async fn camera_comes_and_goes(vm: &mut Vm, clip: &Clip, other: &Clip) -> anyhow
         stream.segments.len()
     );
 
-    let pictures = stream.decode()?;
-    let wanted = decode(&clip.bytes, "h264")?;
+    let shown = stream.decode().await?;
+    let wanted = pictures(&clip.bytes).await?;
     ensure!(wanted.len() == clip.units.len());
-    let times = pictures
+    let times = shown
         .windows(wanted.len())
         .filter(|window| *window == wanted)
         .count();
@@ -165,10 +187,10 @@ async fn camera_comes_and_goes(vm: &mut Vm, clip: &Clip, other: &Clip) -> anyhow
         "the clip's pictures came out {times} times in a row"
     );
     println!(
-        "{} segments, {} access units; the clip of {} came out twice, bit for bit",
+        "{} segments, {} pictures; the {} pictures of the clip came out twice, bit for bit",
         stream.segments.len(),
-        stream.units().count(),
-        clip.units.len()
+        shown.len(),
+        wanted.len()
     );
     Ok(())
 }
@@ -189,7 +211,7 @@ async fn feed_the_other(vm: &mut Vm) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Feeds the clip instead of the other one.
+/// Feeds the clip instead of the other one, to its end.
 async fn feed_the_clip(vm: &mut Vm) -> anyhow::Result<()> {
     vm.must(&format!(
         "kill $(cat /tmp/feed.pid)\n\
@@ -203,82 +225,36 @@ async fn feed_the_clip(vm: &mut Vm) -> anyhow::Result<()> {
 /// The slices of a picture, as the encoder wrote them.
 type Unit = Vec<Bytes>;
 
-/// An H.264 file.
-struct Clip {
+fn slices<T: AsRef<[u8]>>(nals: impl IntoIterator<Item = T>) -> Unit {
+    nals.into_iter()
+        .filter(|nal| matches!(nal.as_ref().first().map(|byte| byte & 0x1f), Some(1 | 5)))
+        .map(|nal| Bytes::copy_from_slice(nal.as_ref()))
+        .collect()
+}
+
+/// A file that FFmpeg feeds.
+struct Fed {
+    clip: Clip,
     bytes: Bytes,
     units: Vec<Unit>,
 }
 
-impl Clip {
-    fn encode(
-        directory: &TempDir,
-        name: &str,
-        picture: &str,
-        seconds: u32,
-    ) -> anyhow::Result<Self> {
-        let path = directory.path().join(format!("{name}.h264"));
-        let output = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"])
-            .arg(format!("{picture}=size=320x240:rate=30:duration={seconds}"))
-            .args([
-                "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0",
-            ])
-            .args([
-                "-x264-params",
-                "keyint=30:min-keyint=30:scenecut=0:repeat-headers=1:slices=2",
-            ])
-            .args(["-f", "h264"])
-            .arg(&path)
-            .output()
-            .context("running ffmpeg")?;
-        ensure!(
-            output.status.success(),
-            "ffmpeg: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let bytes = Bytes::from(std::fs::read(&path)?);
-        let units = units_of_annex_b(&bytes);
-        ensure!(
-            units.len() == 30 * seconds as usize,
-            "{} pictures",
-            units.len()
-        );
-        Ok(Self { bytes, units })
-    }
-}
-
-/// Annex B, cut into pictures.
-fn units_of_annex_b(bytes: &Bytes) -> Vec<Unit> {
-    let starts: Vec<usize> = bytes
-        .windows(3)
-        .enumerate()
-        .filter_map(|(at, window)| (window == [0, 0, 1]).then_some(at))
-        .collect();
-    let mut units: Vec<Unit> = Vec::new();
-    for (number, &start) in starts.iter().enumerate() {
-        let end = starts.get(number + 1).copied().unwrap_or(bytes.len());
-        // Zeros before the next start code belong to nobody: a NAL unit ends in a stop bit.
-        let length = bytes[start + 3..end]
+impl Fed {
+    async fn read(clip: Clip) -> anyhow::Result<Self> {
+        let bytes = Bytes::from(std::fs::read(clip.file().await?)?);
+        let units: Vec<_> = clip
+            .units()
+            .await?
             .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last + 1);
-        let nal = bytes.slice(start + 3..start + 3 + length);
-        if is_slice(&nal) {
-            // `first_mb_in_slice` is 0, which Exp-Golomb writes as a single set bit: a new picture.
-            if nal[1] & 0x80 != 0 {
-                units.push(Vec::new());
-            }
-            units
-                .last_mut()
-                .expect("a picture begins with its first slice")
-                .push(nal);
-        }
+            .map(|unit| slices(annex_b(unit)))
+            .collect();
+        ensure!(
+            units.len() == clip.pictures as usize
+                && units.iter().all(|unit| unit.len() == clip.slices as usize),
+            "{clip:?} isn't what it says"
+        );
+        Ok(Self { clip, bytes, units })
     }
-    units
-}
-
-fn is_slice(nal: &[u8]) -> bool {
-    matches!(nal.first().map(|byte| byte & 0x1f), Some(1 | 5)) && nal.len() > 1
 }
 
 /// A segment, as it was served.
@@ -302,115 +278,107 @@ impl Stream {
     }
 
     fn first(&self) -> u64 {
-        *self
-            .segments
+        self.segments
             .first_key_value()
-            .expect("there are segments")
-            .0
+            .map_or(0, |(first, _)| *first)
     }
 
     fn last(&self) -> u64 {
-        *self
-            .segments
-            .last_key_value()
-            .expect("there are segments")
-            .0
+        self.segments.last_key_value().map_or(0, |(last, _)| *last)
     }
 
-    /// Without the first `count` segments.
-    fn after(&self, count: usize) -> Self {
-        let segments = self.segments.clone().into_iter().skip(count).collect();
-        Self { segments }
+    /// What follows a segment.
+    fn after(&self, sequence: u64) -> Self {
+        let mut segments = self.segments.clone();
+        Self {
+            segments: segments.split_off(&(sequence + 1)),
+        }
     }
 
-    fn has(&self, clip: &Clip) -> bool {
-        self.units().any(|unit| clip.units.contains(unit))
+    fn discontinuities(&self) -> usize {
+        let mut segments = self.segments.values();
+        segments
+            .by_ref()
+            .filter(|segment| segment.discontinuity)
+            .count()
     }
 
-    fn ends_of(&self, clip: &Clip) -> usize {
-        let end = clip.units.last();
+    fn has(&self, fed: &Fed) -> bool {
+        self.units().any(|unit| fed.units.contains(unit))
+    }
+
+    fn ends_of(&self, fed: &Fed) -> usize {
+        let end = fed.units.last();
         self.units().filter(|unit| Some(*unit) == end).count()
     }
 
-    /// Wherever the clip begins in what was served, how many of its access units follow unchanged and in order.
-    fn runs_of(&self, clip: &Clip) -> Vec<usize> {
+    /// Wherever the file begins in what was served, how many of its access units follow unchanged and in order.
+    fn runs_of(&self, fed: &Fed) -> Vec<usize> {
         let units: Vec<_> = self.units().collect();
         (0..units.len())
-            .filter(|&at| *units[at] == clip.units[0])
+            .filter(|&at| *units[at] == fed.units[0])
             .map(|at| {
-                let pairs = units[at..].iter().zip(&clip.units);
+                let pairs = units[at..].iter().zip(&fed.units);
                 pairs.take_while(|(served, fed)| *served == fed).count()
             })
             .collect()
     }
 
     /// What FFmpeg makes of it: a hash of each picture. Segments with the same init segment are one file.
-    fn decode(&self) -> anyhow::Result<Vec<String>> {
+    async fn decode(&self) -> anyhow::Result<Vec<String>> {
         let segments: Vec<_> = self.segments.values().collect();
-        let mut pictures = Vec::new();
+        let mut shown = Vec::new();
         for run in segments.chunk_by(|a, b| a.init == b.init) {
             let mut file = run[0].init.to_vec();
             for segment in run {
                 file.extend_from_slice(&segment.bytes);
             }
-            pictures.extend(decode(&file, "mp4")?);
+            shown.extend(pictures(&file).await?);
         }
-        Ok(pictures)
+        Ok(shown)
     }
-}
-
-/// A hash of each picture in a file.
-fn decode(bytes: &[u8], format: &str) -> anyhow::Result<Vec<String>> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    std::io::Write::write_all(&mut file, bytes)?;
-    let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin", "-f", format, "-i"])
-        .arg(file.path())
-        .args(["-fps_mode", "passthrough", "-f", "framemd5", "-"])
-        .stdin(Stdio::null())
-        .output()
-        .context("running ffmpeg")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ffmpeg can't decode it: {errors}");
-    Ok(String::from_utf8(output.stdout)?
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.rsplit(',').next())
-        .map(|hash| hash.trim().to_owned())
-        .collect())
 }
 
 /// A player that keeps every segment that is listed.
 struct Player {
-    state: Arc<Mutex<(Stream, Option<String>)>>,
+    state: Arc<Mutex<State>>,
     task: tokio::task::JoinHandle<()>,
 }
 
+#[derive(Default)]
+struct State {
+    stream: Stream,
+    /// What went wrong last.
+    trouble: Option<String>,
+}
+
 impl Player {
-    fn start(address: Url) -> Self {
-        let state = Arc::new(Mutex::new((Stream::default(), None)));
-        let task = tokio::spawn(play(address, Arc::clone(&state)));
+    fn start(client: Client) -> Self {
+        let state = Arc::default();
+        let task = tokio::spawn(play(client, Arc::clone(&state)));
         Self { state, task }
     }
 
     fn stream(&self) -> Stream {
-        self.state.lock().unwrap().0.clone()
+        self.state.lock().unwrap().stream.clone()
     }
 
     async fn wait(&self, what: &str, done: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
-        while !done(&self.stream()) {
-            let (segments, trouble) = {
-                let state = self.state.lock().unwrap();
-                (state.0.segments.len(), state.1.clone())
-            };
+        loop {
+            let stream = self.stream();
+            if done(&stream) {
+                return Ok(());
+            }
+            let trouble = self.state.lock().unwrap().trouble.clone();
             ensure!(
                 Instant::now() < end,
-                "{what} never came; {segments} segments did; the player's last trouble: {trouble:?}"
+                "{what} never came; segments {} to {} did; the player's last trouble: {trouble:?}",
+                stream.first(),
+                stream.last()
             );
             sleep(Duration::from_millis(200)).await;
         }
-        Ok(())
     }
 }
 
@@ -420,113 +388,56 @@ impl Drop for Player {
     }
 }
 
-async fn play(address: Url, state: Arc<Mutex<(Stream, Option<String>)>>) {
-    let client = reqwest::Client::new();
+async fn play(client: Client, state: Arc<Mutex<State>>) {
     loop {
         // The host may not have started yet, nor have anything to list.
-        if let Err(error) = refresh(&client, &address, &state).await {
-            state.lock().unwrap().1 = Some(format!("{error:#}"));
+        if let Err(error) = refresh(&client, &state).await {
+            state.lock().unwrap().trouble = Some(format!("{error:#}"));
         }
         sleep(Duration::from_millis(300)).await;
     }
 }
 
-async fn refresh(
-    client: &reqwest::Client,
-    address: &Url,
-    state: &Mutex<(Stream, Option<String>)>,
-) -> anyhow::Result<()> {
-    let text = get(client, address).await?;
-    let Ok((_, multivariant)) = m3u8_rs::parse_master_playlist(&text) else {
-        bail!("{address} is no multivariant playlist");
-    };
+async fn refresh(client: &Client, state: &Mutex<State>) -> anyhow::Result<()> {
+    let text = client.fetch("/cam/live.m3u8").await?;
+    let multivariant = m3u8_rs::parse_master_playlist_res(&text)
+        .map_err(|error| anyhow::anyhow!("m3u8-rs can't read /cam/live.m3u8: {error}"))?;
     let variant = multivariant.variants.first().context("no variant")?;
-    let address = address.join(&variant.uri)?;
-    let text = get(client, &address).await?;
-    let Ok((_, playlist)) = m3u8_rs::parse_media_playlist(&text) else {
-        bail!("{address} is no media playlist");
-    };
-    let mut map = None;
-    for (sequence, segment) in (playlist.media_sequence..).zip(&playlist.segments) {
-        map = segment.map.as_ref().map(|map| &map.uri).or(map);
-        if state.lock().unwrap().0.segments.contains_key(&sequence) {
+    let playlist = Playlist::get(client, &format!("/cam/{}", variant.uri), "").await?;
+    for listed in playlist.complete() {
+        let known = |state: &State| state.stream.segments.contains_key(&listed.sequence);
+        if known(&state.lock().unwrap()) {
             continue;
         }
-        let init = address.join(map.context("a segment without a map")?)?;
-        let init = get(client, &init).await?;
-        let bytes = get(client, &address.join(&segment.uri)?).await?;
+        let address = |uri: &Option<String>| {
+            let uri = uri.as_deref().context("a segment without address or map")?;
+            anyhow::Ok(playlist.resolve(uri))
+        };
+        let init = client.fetch(&address(&listed.map)?).await?;
+        let bytes = client.fetch(&address(&listed.uri)?).await?;
+        let samples = fragments(&bytes)?
+            .into_iter()
+            .flat_map(|fragment| fragment.samples);
         let segment = Segment {
             init,
-            units: units_of_segment(&bytes)
-                .with_context(|| format!("segment {sequence} ({})", segment.uri))?,
+            units: samples.map(|sample| slices(sample.nals)).collect(),
             bytes,
-            discontinuity: segment.discontinuity,
+            discontinuity: listed.discontinuity,
         };
-        state.lock().unwrap().0.segments.insert(sequence, segment);
+        let mut state = state.lock().unwrap();
+        state.stream.segments.insert(listed.sequence, segment);
     }
     Ok(())
 }
 
-async fn get(client: &reqwest::Client, address: &Url) -> anyhow::Result<Bytes> {
-    let response = client.get(address.clone()).timeout(PATIENCE).send().await?;
-    Ok(response.error_for_status()?.bytes().await?)
-}
-
-/// A segment of CMAF chunks, each of one access unit.
-fn units_of_segment(bytes: &Bytes) -> anyhow::Result<Vec<Unit>> {
-    let mut units = Vec::new();
-    let mut rest: &[u8] = bytes;
-    while let Some(header) = Header::decode_maybe(&mut rest)? {
-        let size = header.size.context("a box without a size")?;
-        ensure!(size <= rest.len(), "a {} box is cut short", header.kind);
-        let (body, after) = rest.split_at(size);
-        rest = after;
-        if header.kind == mp4_atom::FourCC::new(b"mdat") {
-            units.push(slices(bytes.slice_ref(body))?);
-        }
-    }
-    ensure!(rest.is_empty(), "{} bytes at the end", rest.len());
-    Ok(units)
-}
-
-/// The slices of an access unit, whose NAL units have their length before them.
-fn slices(mut unit: Bytes) -> anyhow::Result<Unit> {
-    let mut slices = Vec::new();
-    while !unit.is_empty() {
-        ensure!(unit.len() >= 4, "a length is cut short");
-        let length = bytes::Buf::get_u32(&mut unit) as usize;
-        ensure!(length <= unit.len(), "a NAL unit is cut short");
-        let nal = unit.split_to(length);
-        if is_slice(&nal) {
-            slices.push(nal);
-        }
-    }
-    Ok(slices)
-}
-
 /// The binary under test without its debugging information, most of its size.
 fn stripped(directory: &TempDir) -> anyhow::Result<PathBuf> {
-    let binary = match std::env::var_os("PICAM_HOST") {
-        Some(path) => PathBuf::from(path),
-        None => beside(&std::env::current_exe()?),
-    };
-    ensure!(
-        binary.exists(),
-        "{} isn't there: `cargo build -p picam-host` first",
-        binary.display()
-    );
     let stripped = directory.path().join("picam-host");
     let status = Command::new("strip")
         .arg("-o")
-        .args([&stripped, &binary])
+        .args([&stripped, &program()?])
         .status()
         .context("running strip (package binutils)")?;
     ensure!(status.success(), "strip fails");
     Ok(stripped)
-}
-
-/// `target/debug/picam-host` for `target/debug/deps/v4l2-…`.
-fn beside(test: &Path) -> PathBuf {
-    let profile = test.ancestors().nth(2).unwrap_or(Path::new("."));
-    profile.join("picam-host")
 }

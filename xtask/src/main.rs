@@ -1,14 +1,46 @@
-//! The project's own commands: `cargo xtask …`.
+//! `cargo xtask`: the project's own commands. Each does all of its own set-up.
+//!
+//! This must build on a machine that has nothing but Rust, so it depends on nothing of the host and on no library that
+//! needs more than a compiler.
 
+mod cargo;
+mod packages;
 mod plugins;
+mod run;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    match args.next().as_deref() {
-        Some("plugins") => plugins::run(args),
-        Some(other) => bail!("there is no command `{other}`: try `cargo xtask plugins`"),
-        None => bail!("which command? `cargo xtask plugins` builds the stock plugins"),
+const USAGE: &str = "\
+cargo xtask run [ARGUMENTS]    builds picam-host and starts it, with the camera if there is one
+cargo xtask test [FILTER]      runs every test; see `cargo xtask test --help` for less than every
+cargo xtask plugins [--check]  builds the stock plugins into plugins/stock, or tells whether that is due";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let result = match arguments.next().as_deref() {
+        Some("run") => run::run(arguments.collect()),
+        Some("test") => test::run(arguments.collect()),
+        Some("plugins") => plugins::run(arguments).map(|()| ExitCode::SUCCESS),
+        Some("-h" | "--help" | "help") => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => unknown(other),
+        None => unknown(""),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn unknown(command: &str) -> Result<ExitCode> {
+    match command {
+        "" => bail!("which command? There are:\n{USAGE}"),
+        _ => bail!("there is no command `{command}`. There are:\n{USAGE}"),
     }
 }

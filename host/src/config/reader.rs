@@ -12,6 +12,8 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
+use crate::plugin::suggest::{list, suggest};
+
 /// What is wrong with a configuration file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -86,8 +88,9 @@ impl<'a> Section<'a> {
     /// The file itself.
     pub(super) fn root(file: &'a Path, text: &'a str) -> Result<Self, ConfigError> {
         let source = Source { file, text };
-        let table = DeTable::parse(text)
-            .map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        let table = DeTable::parse(text).map_err(|error| {
+            source.error(error.span().unwrap_or(0..0), error.message().to_owned())
+        })?;
         Ok(Self {
             source,
             name: String::new(),
@@ -109,7 +112,9 @@ impl<'a> Section<'a> {
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
         let source = self.source;
-        self.take(key).map(|value| scalar(source, key, &value, read)).transpose()
+        self.take(key)
+            .map(|value| scalar(source, key, &value, read))
+            .transpose()
     }
 
     /// The value of a key that must be there.
@@ -122,9 +127,20 @@ impl<'a> Section<'a> {
         let value = self.value(key, read)?;
         value.ok_or_else(|| {
             // A misspelt key is the likelier reason, and the better message.
-            let message = match self.table.keys().find_map(|found| Some((found, near(found.get_ref(), [key])?))) {
-                Some((found, _)) => format!("there is no key `{}` in {}; did you mean `{key}`?", found.get_ref(), self.name),
-                None => format!("{} needs the key `{key}`, as in {key} = {example}", self.name),
+            let message = match self
+                .table
+                .keys()
+                .find_map(|found| Some((found, suggest(found.get_ref(), [key])?)))
+            {
+                Some((found, _)) => format!(
+                    "there is no key `{}` in {}; did you mean `{key}`?",
+                    found.get_ref(),
+                    self.name
+                ),
+                None => format!(
+                    "{} needs the key `{key}`, as in {key} = {example}",
+                    self.name
+                ),
             };
             self.source.error(self.span.clone(), message)
         })
@@ -137,38 +153,54 @@ impl<'a> Section<'a> {
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let source = self.source;
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         let values = match value.get_ref() {
-            DeValue::Array(values) => values.iter().map(|value| scalar(source, key, value, read)).collect(),
+            DeValue::Array(values) => values
+                .iter()
+                .map(|value| scalar(source, key, value, read))
+                .collect(),
             _ => scalar(source, key, &value, read).map(|value| vec![value]),
         };
         values.map(Some)
     }
 
     /// A table in this one, if it is there.
-    pub(super) fn section(&mut self, key: &'static str) -> Result<Option<Section<'a>>, ConfigError> {
+    pub(super) fn section(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Section<'a>>, ConfigError> {
         let name = match self.name.trim_matches(['[', ']']) {
             "" => format!("[{key}]"),
             parent => format!("[{parent}.{key}]"),
         };
-        self.take(key).map(|value| self.open(value, name)).transpose()
+        self.take(key)
+            .map(|value| self.open(value, name))
+            .transpose()
     }
 
     /// The tables of a list of tables: none if the key isn't there.
     pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section<'a>>, ConfigError> {
         let name = format!("[[{key}]]");
-        let Some(value) = self.take(key) else { return Ok(Vec::new()) };
+        let Some(value) = self.take(key) else {
+            return Ok(Vec::new());
+        };
         let span = value.span();
         match value.into_inner() {
             DeValue::Array(tables) => self.open_all(tables, &name),
-            _ => Err(self
-                .source
-                .error(span, format!("`{key}` is a list of tables; write {name} above each of them"))),
+            _ => Err(self.source.error(
+                span,
+                format!("`{key}` is a list of tables; write {name} above each of them"),
+            )),
         }
     }
 
     fn open_all(&self, tables: DeArray<'a>, name: &str) -> Result<Vec<Section<'a>>, ConfigError> {
-        tables.into_iter().map(|table| self.open(table, name.to_owned())).collect()
+        tables
+            .into_iter()
+            .map(|table| self.open(table, name.to_owned()))
+            .collect()
     }
 
     fn open(&self, value: Spanned<DeValue<'a>>, name: String) -> Result<Section<'a>, ConfigError> {
@@ -181,10 +213,16 @@ impl<'a> Section<'a> {
                 table,
                 known: Vec::new(),
             }),
-            _ => Err(self
-                .source
-                .error(span, format!("here should be a table; write {name} above its keys"))),
+            _ => Err(self.source.error(
+                span,
+                format!("here should be a table; write {name} above its keys"),
+            )),
         }
+    }
+
+    /// An error about the table as a whole.
+    pub(super) fn error(&self, message: String) -> ConfigError {
+        self.source.error(self.span.clone(), message)
     }
 
     /// All keys with their values as text, in the order in which they were written: for keys that somebody else knows.
@@ -219,11 +257,11 @@ impl<'a> Section<'a> {
             name => format!(" in {name}"),
         };
         let home = elsewhere.iter().find(|(_, keys)| keys.contains(&wrong));
-        let meant = near(wrong, self.known.iter().copied());
+        let meant = suggest(wrong, self.known.iter().copied());
         let help = match (home, meant) {
             (Some((table, _)), _) => format!("it belongs below {table}"),
             (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("there are `{}`", self.known.join("`, `")),
+            (None, None) => format!("there are {}", list(self.known.iter().copied())),
         };
         let message = format!("there is no key `{wrong}`{place}; {help}");
         Err(self.source.error(key.span(), message))
@@ -258,15 +296,4 @@ fn scalar<T>(
         let written = source.written(value.span());
         source.error(value.span(), format!("`{key}` is {written}; {expected}"))
     })
-}
-
-/// The one of these that was probably meant.
-fn near<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wrong = wrong.to_lowercase().replace('_', "-");
-    known
-        .into_iter()
-        .map(|name| (name, strsim::jaro_winkler(&wrong, name)))
-        .filter(|(_, likeness)| *likeness >= 0.8)
-        .max_by(|(_, one), (_, other)| one.total_cmp(other))
-        .map(|(name, _)| name)
 }

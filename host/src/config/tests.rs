@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Parser as _;
 
 use super::*;
@@ -15,12 +17,16 @@ fn wrong(text: &str) -> String {
 }
 
 fn cli(arguments: &[&str]) -> Cli {
-    Cli::try_parse_from([&["picam-host"], arguments].concat()).unwrap_or_else(|error| panic!("{error}"))
+    Cli::try_parse_from([&["picam-host"], arguments].concat())
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn the_annotated_example_says_what_the_defaults_are() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/picam.toml"));
+    let path = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/picam.toml"
+    ));
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(
         Config::read(path, &text).unwrap(),
@@ -38,8 +44,17 @@ fn the_annotated_example_says_what_the_defaults_are() {
         .collect();
     let config = Config::read(path, &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
     assert_eq!(config.plugins.len(), 2);
-    for key in Plugin::KEYS.iter().chain(&STREAM).chain(&["listen", "operator", "plugin-dirs", "cache-dir"]) {
-        assert!(all.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key} is not in the example");
+    for key in
+        PLUGIN
+            .iter()
+            .chain(&STREAM)
+            .chain(&["listen", "operator", "plugin-dirs", "cache-dir"])
+    {
+        assert!(
+            all.lines()
+                .any(|line| line.starts_with(&format!("{key} = "))),
+            "{key} is not in the example"
+        );
     }
 }
 
@@ -75,17 +90,26 @@ fn everything_can_be_said_in_the_file() {
     .unwrap();
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.operator.port(), 9);
-    assert_eq!(config.plugin_dirs, [Path::new("dir/plugins"), Path::new("/opt/plugins")]);
-    assert_eq!(config.cache_dir.as_deref(), Some(Path::new("/var/cache/x")));
+    assert_eq!(
+        config.plugin_dirs,
+        [Path::new("dir/plugins"), Path::new("/opt/plugins")]
+    );
+    assert_eq!(config.cache_dir, Path::new("/var/cache/x"));
     assert_eq!(config.stream.source, "exec:rpicam-vid -t 0 --inline -o -");
     assert_eq!(config.stream.size.to_string(), "1920x1080");
     assert_eq!((config.stream.fps, config.stream.bitrate), (25, 2_500_000));
-    let [plugin] = &config.plugins[..] else { panic!("{config:?}") };
-    assert_eq!(plugin.limits.memory, Some(16 << 20));
-    assert_eq!(plugin.limits.call_time, Some(Duration::from_millis(50)));
-    assert_eq!(plugin.limits.output, None);
-    assert_eq!(plugin.grants, ["clock"]);
-    let pairs = [("window-s", "60"), ("part-ms", "100"), ("title", "Bird, box")];
+    let [plugin] = &config.plugins[..] else {
+        panic!("{config:?}")
+    };
+    assert_eq!(plugin.limits.memory, 16 << 20);
+    assert_eq!(plugin.limits.call, Duration::from_millis(50));
+    assert_eq!(plugin.limits.output, Limits::default().output);
+    assert!(plugin.grants.clock && !plugin.grants.kv);
+    let pairs = [
+        ("window-s", "60"),
+        ("part-ms", "100"),
+        ("title", "Bird, box"),
+    ];
     assert_eq!(
         plugin.config,
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())),
@@ -109,12 +133,29 @@ fn the_command_line_wins_over_the_file() {
     let alone = Config::load(cli(&["--config", config])).unwrap();
     assert_eq!((alone.stream.fps, alone.plugins.len()), (25, 2));
 
-    let arguments = ["--fps", "15", "--listen", "127.0.0.1:2", "--listen", "127.0.0.1:3", "--plugin", "ll-hls.wasm,part-ms=100"];
+    let arguments = [
+        "--fps",
+        "15",
+        "--listen",
+        "127.0.0.1:2",
+        "--listen",
+        "127.0.0.1:3",
+        "--plugin",
+        "ll-hls.wasm,part-ms=100",
+    ];
     let both = Config::load(cli(&[&["--config", config], &arguments[..]].concat())).unwrap();
     assert_eq!((both.stream.fps, both.stream.bitrate), (15, 1_000_000));
-    assert_eq!(both.listen.iter().map(|address| address.port()).collect::<Vec<_>>(), [2, 3]);
-    let [plugin] = &both.plugins[..] else { panic!("{both:?}") };
-    assert_eq!(plugin.limits.memory, Some(8 << 20), "only a table can say this");
+    assert_eq!(
+        both.listen
+            .iter()
+            .map(|address| address.port())
+            .collect::<Vec<_>>(),
+        [2, 3]
+    );
+    let [plugin] = &both.plugins[..] else {
+        panic!("{both:?}")
+    };
+    assert_eq!(plugin.limits.memory, 8 << 20, "only a table can say this");
     assert_eq!(plugin.config[0].1, "100");
     assert_eq!(plugin.config[1], ("window-s".into(), "60".into()));
 }
@@ -131,10 +172,13 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     );
     assert_eq!(
         wrong("colour = 1"),
-        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `plugin-dirs`, `cache-dir`"
+        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `plugin-dirs` and `cache-dir`"
     );
     let plugin = wrong("[[plugin]]\nfile = \"a\"\ngrant = [\"clock\"]");
-    assert!(plugin.contains("line 3") && plugin.contains("did you mean `grants`?"), "{plugin}");
+    assert!(
+        plugin.contains("line 3") && plugin.contains("did you mean `grants`?"),
+        "{plugin}"
+    );
     let file = wrong("[[plugin]]\nfiel = \"a\"");
     assert!(file.contains("did you mean `file`?"), "{file}");
     assert!(wrong("[[plugin]]\nmemory = 1").contains("file = \"ll-hls.wasm\""));
@@ -149,29 +193,29 @@ fn a_wrong_value_is_told_with_its_key_and_what_would_be_accepted() {
     assert!(wrong("[stream]\nfps = 0").contains("`fps` is 0; expected a whole number"));
     assert!(wrong("[stream]\nfps = [30]").contains("`fps` is [30]; expected a whole number"));
     let list = wrong("listen = [\n\"0.0.0.0:80\",\n8080]");
-    assert!(list.contains("line 3: `listen` is 8080; expected IP:PORT, as in 0.0.0.0:8080"), "{list}");
+    assert!(
+        list.contains("line 3: `listen` is 8080; expected IP:PORT, as in 0.0.0.0:8080"),
+        "{list}"
+    );
     assert!(wrong("stream = 1").contains("write [stream] above its keys"));
     assert!(wrong("[plugin]\nfile = \"a\"").contains("write [[plugin]]"));
     let nested = wrong("[[plugin]]\nfile = \"a\"\n[plugin.config]\nx = [1]");
-    assert!(nested.contains("line 4: `x` in [plugin.config] is array"), "{nested}");
+    assert!(
+        nested.contains("line 4: `x` in [plugin.config] is array"),
+        "{nested}"
+    );
     assert!(wrong("a = ").starts_with("dir/picam.toml, line 1: "));
 }
 
 #[test]
-fn an_argument_keeps_its_order_and_two_commas_are_one() {
-    let plugin = Plugin::argument("a,,b.wasm,part-ms=100,title=one,, two=three,empty=").unwrap();
-    assert_eq!(plugin.file, "a,b.wasm");
-    let pairs = [("part-ms", "100"), ("title", "one, two=three"), ("empty", "")];
-    assert_eq!(plugin.config, pairs.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    for wrong in ["", ",a=1", "a,", "a,b", "a,=1"] {
-        assert!(Plugin::argument(wrong).unwrap_err().contains("part-ms=100"), "{wrong}");
-    }
-}
-
-#[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Config::load(cli(&["--config", "/nowhere/picam.toml"])).unwrap_err().to_string();
-    assert!(error.starts_with("/nowhere/picam.toml: the configuration can't be read"), "{error}");
+    let error = Config::load(cli(&["--config", "/nowhere/picam.toml"]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("/nowhere/picam.toml: the configuration can't be read"),
+        "{error}"
+    );
 }
 
 proptest::proptest! {

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use crate::plugin::Grants;
+
 /// Width and height in pixels, as in `1280x720`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -23,7 +25,12 @@ const SIDE_MOST: u32 = 16_384;
 pub(crate) fn size(text: &str) -> Result<Size, String> {
     // Cameras write `1280x720`, people also `1280×720`.
     let sides = text.split_once(['x', 'X', '×', '*']);
-    let side = |side: &str| side.trim().parse().ok().filter(|side| (16..=SIDE_MOST).contains(side) && side % 2 == 0);
+    let side = |side: &str| {
+        side.trim()
+            .parse()
+            .ok()
+            .filter(|side| (16..=SIDE_MOST).contains(side) && side % 2 == 0)
+    };
     sides
         .and_then(|(width, height)| {
             Some(Size {
@@ -31,11 +38,16 @@ pub(crate) fn size(text: &str) -> Result<Size, String> {
                 height: side(height)?,
             })
         })
-        .ok_or_else(|| format!("expected WIDTHxHEIGHT in pixels, as in 1280x720, both even and 16 to {SIDE_MOST}"))
+        .ok_or_else(|| {
+            format!(
+                "expected WIDTHxHEIGHT in pixels, as in 1280x720, both even and 16 to {SIDE_MOST}"
+            )
+        })
 }
 
 pub(crate) fn fps(text: &str) -> Result<u32, String> {
-    whole(text, 1, 240).ok_or_else(|| "expected a whole number of pictures a second, 1 to 240".into())
+    whole(text, 1, 240)
+        .ok_or_else(|| "expected a whole number of pictures a second, 1 to 240".into())
 }
 
 pub(crate) fn bitrate(text: &str) -> Result<u32, String> {
@@ -43,7 +55,9 @@ pub(crate) fn bitrate(text: &str) -> Result<u32, String> {
     scaled(text, &factors)
         .filter(|bits| (10_000..=1_000_000_000).contains(bits))
         .and_then(|bits| u32::try_from(bits).ok())
-        .ok_or_else(|| "expected bits a second, as in 800k, 2M or 2500000, from 10k to 1000M".into())
+        .ok_or_else(|| {
+            "expected bits a second, as in 800k, 2M or 2500000, from 10k to 1000M".into()
+        })
 }
 
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -61,6 +75,14 @@ pub(super) fn text(text: &str) -> Result<String, String> {
         true => Err("expected some text".into()),
         false => Ok(text.to_owned()),
     }
+}
+
+/// The name of a grant.
+pub(super) fn grant(text: &str) -> Result<String, String> {
+    let checked = Grants::default().add(text);
+    checked
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
@@ -95,7 +117,9 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 }
 
 fn whole(text: &str, least: u32, most: u32) -> Option<u32> {
-    text.parse().ok().filter(|number| (least..=most).contains(number))
+    text.parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
 }
 
 /// A number, with up to six decimals, and the first of the units that it ends in. `None` for what is none, what doesn't
@@ -110,7 +134,8 @@ fn scaled(text: &str, factors: &[(&str, u64)]) -> Option<u64> {
         return None;
     }
     let millionths = format!("{decimals:0<6}").parse::<u128>().ok()?;
-    let scaled = (u128::from(whole.parse::<u64>().ok()?) * 1_000_000 + millionths) * u128::from(factor);
+    let scaled =
+        (u128::from(whole.parse::<u64>().ok()?) * 1_000_000 + millionths) * u128::from(factor);
     scaled
         .is_multiple_of(1_000_000)
         .then(|| u64::try_from(scaled / 1_000_000).ok())
@@ -137,15 +162,37 @@ mod tests {
         assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(fps("25"), Ok(25));
-        assert_eq!(address("[::1]:80"), Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80))));
+        assert_eq!(
+            address("[::1]:80"),
+            Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)))
+        );
     }
 
     #[test]
     fn an_error_says_what_would_be_accepted() {
-        for wrong in ["", "720p", "1280x", "1281x720", "0x0", "1280x720x3", "-2x16", "99999x99998"] {
+        for wrong in [
+            "",
+            "720p",
+            "1280x",
+            "1281x720",
+            "0x0",
+            "1280x720x3",
+            "-2x16",
+            "99999x99998",
+        ] {
             assert!(size(wrong).unwrap_err().contains("1280x720"), "{wrong}");
         }
-        for wrong in ["", "M", "2 m", "-1", "1e6", "9k", "1001M", "1.0000001M", "99999999999999999999M"] {
+        for wrong in [
+            "",
+            "M",
+            "2 m",
+            "-1",
+            "1e6",
+            "9k",
+            "1001M",
+            "1.0000001M",
+            "99999999999999999999M",
+        ] {
             assert!(bitrate(wrong).unwrap_err().contains("2M"), "{wrong}");
         }
         for wrong in ["0", "241", "29.97", "x"] {

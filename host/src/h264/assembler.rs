@@ -15,7 +15,7 @@ use super::{
 
 /// A larger access unit is damage: start codes were lost, or it isn't H.264. Level 6.2 with its largest pictures and
 /// least compression stays below for every camera there is.
-pub(super) const MAX_UNIT: usize = 16 << 20;
+pub const MAX_UNIT: usize = 16 << 20;
 
 /// A slice header is tried with this many bytes of its NAL unit, then twice as many, and so on. The steps are the same
 /// however the stream is cut into pieces, so that what is found is the same too.

@@ -24,7 +24,7 @@ mod store;
 mod tests;
 
 pub use access_unit::AccessUnit;
-pub use assembler::{Found, Loss};
+pub use assembler::{Found, Loss, MAX_UNIT};
 pub use parameter_sets::{BadParameterSets, ParameterSets};
 pub use reader::Reader;
 pub use samples::SampleReader;

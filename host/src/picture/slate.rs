@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use super::{Canvas, Color, EncodeError, Encoder, Font, Rate, Rect, Settings, Size, utc};
 use crate::{h264::AccessUnit, time::Wall};
 
@@ -9,21 +11,24 @@ const DETAIL: Color = Color::rgb(180, 180, 180);
 
 const LOST: &str = "Camera lost";
 
+/// Pictures a second that the level is chosen for: about one a part.
+const FPS: u32 = 5;
+
 /// A still that says that the camera is lost and since when, encoded once, to be shown as often as need be.
 #[derive(Debug)]
 pub struct Slate {
-    /// The same picture twice, apart from `idr_pic_id`, which must differ between IDR pictures that follow one another
-    /// (H.264, 7.4.3).
-    units: [AccessUnit; 2],
+    /// The still as two groups of pictures, alike apart from `idr_pic_id`, which must differ between IDR pictures that
+    /// follow one another (H.264, 7.4.3).
+    units: Vec<AccessUnit>,
 }
 
 impl Slate {
-    /// A slate of `width` x `height` pixels, or as near to that as [can be encoded](Size::near), for a stream of `fps`
-    /// pictures a second. `camera` is shortened to fit.
+    /// A slate of `width` x `height` pixels, or as near to that as [can be encoded](Size::near), with an IDR picture in
+    /// every `group` pictures: one a segment. `camera` is shortened to fit.
     pub fn new(
         width: u32,
         height: u32,
-        fps: u32,
+        group: NonZeroU32,
         camera: &str,
         lost_since: Wall,
     ) -> Result<Self, EncodeError> {
@@ -31,20 +36,18 @@ impl Slate {
         let canvas = draw(size, camera, lost_since);
         let mut encoder = Encoder::open(Settings {
             size,
-            fps,
+            fps: FPS,
             rate: Rate::Still,
         })?;
-        let units = [
-            encoder.encode(&canvas, true)?,
-            encoder.encode(&canvas, true)?,
-        ];
+        let units = (0..2 * group.get())
+            .map(|n| encoder.encode(&canvas, n % group == 0))
+            .collect::<Result<_, _>>()?;
         Ok(Self { units })
     }
 
-    /// The picture to show as the `index`th in a row: an IDR picture that may follow the one before it. Clones share
-    /// their memory.
+    /// The picture to show as the `index`th in a row, which begins with an IDR picture. Clones share their memory.
     pub fn unit(&self, index: u64) -> AccessUnit {
-        self.units[(index % 2) as usize].clone()
+        self.units[(index % self.units.len() as u64) as usize].clone()
     }
 }
 
@@ -114,6 +117,7 @@ mod tests {
     use super::*;
     use crate::picture::testing;
 
+    const GROUP: NonZeroU32 = NonZeroU32::new(3).unwrap();
     const SINCE: Wall = Wall(1_772_719_402_000_000);
 
     #[test]
@@ -126,11 +130,11 @@ mod tests {
             (1080, 1920),
             (641, 361),
         ] {
-            let slate = Slate::new(width, height, 30, "/dev/video0", SINCE).unwrap();
+            let slate = Slate::new(width, height, GROUP, "/dev/video0", SINCE).unwrap();
             let mut decoder = openh264::decoder::Decoder::new().unwrap();
-            for index in 0..4 {
+            for index in 0..12 {
                 let unit = slate.unit(index);
-                assert!(unit.idr);
+                assert_eq!(unit.idr, index % 3 == 0);
                 let decoded = testing::decode(&mut decoder, &unit);
                 assert_eq!(
                     (decoded.width, decoded.height),
@@ -148,8 +152,8 @@ mod tests {
 
     #[test]
     fn slates_that_follow_one_another_differ_in_idr_pic_id() {
-        let slate = Slate::new(320, 180, 30, "camera", SINCE).unwrap();
-        let ids: Vec<_> = (0..4).map(|index| idr_pic_id(&slate.unit(index))).collect();
+        let slate = Slate::new(320, 180, GROUP, "camera", SINCE).unwrap();
+        let ids: Vec<_> = (0..4).map(|n| idr_pic_id(&slate.unit(3 * n))).collect();
         assert_ne!(ids[0], ids[1]);
         assert_eq!(ids[..2], ids[2..]);
     }
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_slate_for_a_picture_too_large_for_the_encoder_is_smaller() {
-        let slate = Slate::new(4_608, 2_592, 10, "camera", SINCE).unwrap();
+        let slate = Slate::new(4_608, 2_592, GROUP, "camera", SINCE).unwrap();
         let sets = slate.unit(0).parameter_sets;
         assert_eq!((sets.width, sets.height), (3_840, 2_160));
     }

@@ -39,8 +39,11 @@ pub(super) fn find(file: &str, directories: &[PathBuf]) -> anyhow::Result<Plugin
     if path.is_dir() {
         bail!("it is a directory; name the .wasm file in it");
     }
-    if path.exists() {
+    if path.is_file() {
         return Ok(PluginOrigin::File(path.to_owned()));
+    }
+    if path.exists() {
+        bail!("it is no regular file; name a .wasm file");
     }
     let names = [file.to_owned(), format!("{file}.wasm")];
     let plain = !file.contains('/');

@@ -27,7 +27,7 @@ mod playlist;
 mod plugins;
 mod spec;
 mod stock;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod timing;

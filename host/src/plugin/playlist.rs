@@ -92,6 +92,12 @@ pub enum RenderError {
         /// The whole cause chain in one line.
         cause: String,
     },
+    /// No plugin writes this document.
+    #[error("no plugin writes `{document}`")]
+    NoWriter {
+        /// The document's path.
+        document: String,
+    },
     /// The plugin has failed too often, and isn't called for now.
     #[error(
         "plugin {plugin} is not called for another {} ms, since it keeps failing: {cause}",

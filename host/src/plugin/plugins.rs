@@ -31,7 +31,7 @@ pub struct Environment {
 pub struct Plugins {
     plugins: Vec<Plugin>,
     timing: TimingRequest,
-    documents: Vec<DocumentSpec>,
+    documents: Arc<[DocumentSpec]>,
     /// For each of `documents`, which plugin writes it, and its path.
     writers: Vec<(usize, Arc<str>)>,
 }
@@ -120,7 +120,7 @@ impl Plugins {
         Ok(Self {
             plugins,
             timing,
-            documents,
+            documents: documents.into(),
             writers,
         })
     }
@@ -146,26 +146,30 @@ impl Plugins {
     }
 
     /// All documents that they write. No two have the same address.
-    pub fn documents(&self) -> &[DocumentSpec] {
+    pub fn documents(&self) -> &Arc<[DocumentSpec]> {
         &self.documents
     }
 
-    /// Has a document written. `document` is an index into [`documents`](Self::documents), `request` holds the inputs
-    /// that it declares, and no others.
+    /// Has one of [`documents`](Self::documents) written. `request` holds the inputs that it declares, and no others.
     ///
-    /// The plugin is called each time: answers are shared by whoever calls this. Dropping the future before it is the
-    /// call's turn spares the call.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such document.
+    /// The plugin is called each time: it is the caller who shares answers. Dropping the future before it is the call's
+    /// turn spares the call; later it changes nothing.
     pub async fn render(
         &self,
-        document: usize,
+        document: &DocumentSpec,
         request: &Request,
         snapshot: &Arc<Snapshot>,
     ) -> Result<Answer, RenderError> {
-        let (plugin, path) = &self.writers[document];
+        let writer = self
+            .documents
+            .iter()
+            .position(|known| documents::same_address(known, document))
+            .map(|index| &self.writers[index]);
+        let Some((plugin, path)) = writer else {
+            return Err(RenderError::NoWriter {
+                document: document.path.clone(),
+            });
+        };
         self.plugins[*plugin]
             .worker
             .render(path.clone(), request.clone(), snapshot.clone())

@@ -1,4 +1,4 @@
-//! The plugins that the binary brings along.
+//! The plugins that the binary brings along: what `cargo xtask plugins` last built.
 
 /// Name and component of each.
 pub(super) const ALL: &[(&str, &[u8])] = &[(

@@ -1,5 +1,5 @@
 /// The name that was probably meant by `wrong`, if any of `known` is near enough.
-pub(super) fn suggest<'a>(
+pub(crate) fn suggest<'a>(
     wrong: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -22,7 +22,7 @@ pub(super) fn suggest<'a>(
 }
 
 /// `a, b and c`, each in backquotes.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         None => "nothing".to_owned(),

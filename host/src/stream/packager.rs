@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
@@ -89,6 +89,13 @@ impl Packager {
     /// How long a still lasts that fills one part.
     pub fn part_target(&self) -> Duration {
         self.timing.part_target
+    }
+
+    /// How many of these make a segment.
+    pub fn parts_a_segment(&self) -> NonZeroU32 {
+        let parts = self.timing.segment.as_micros() / self.timing.part_target.as_micros().max(1);
+        let parts = u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, 64);
+        NonZeroU32::new(parts).expect("1 at least")
     }
 
     /// Publishes a picture of the source. The first of a presentation must be an IDR picture.

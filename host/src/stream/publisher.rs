@@ -20,9 +20,6 @@ use crate::{
 /// After so long without a picture a slate takes over.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Pictures a second that the slate is encoded for: about one a part.
-const SLATE_FPS: u32 = 5;
-
 /// How often a key frame that is overdue is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -293,9 +290,12 @@ impl Publisher {
     }
 
     async fn show_slate(&mut self) -> anyhow::Result<()> {
-        let Some((sets, captured)) = self.last.clone() else {
+        let (Some((sets, captured)), Phase::Publishing(packager)) =
+            (self.last.clone(), &self.phase)
+        else {
             return Ok(());
         };
+        let group = packager.parts_a_segment();
         let (since, camera) = (self.clock().wall(captured), self.source.description.clone());
         let reason = format!("no picture for {} s from {camera}", SILENCE.as_secs());
         if !matches!(*self.health.borrow(), Health::Lost { .. }) {
@@ -303,7 +303,7 @@ impl Publisher {
             self.lost(reason);
         }
         let slate = tokio::task::spawn_blocking(move || {
-            Slate::new(sets.width, sets.height, SLATE_FPS, &camera, since)
+            Slate::new(sets.width, sets.height, group, &camera, since)
         })
         .await
         .context("the slate could not be drawn")?

@@ -5,22 +5,29 @@ use rustc_demangle::demangle;
 /// A trap is found by the beginning of a name; generic code can have names of a kilobyte.
 const LONGEST: usize = 100;
 
-/// The name as people write it, with types named by the last element of their path:
+/// The name as people write it, with functions named by the last two elements of their path and types by the last one:
 /// `<picam_plugin::m3u8::Writer as core::ops::drop::Drop>::drop` is `<Writer as Drop>::drop`.
 pub fn readable(mangled: &str) -> String {
     let name = format!("{:#}", demangle(mangled));
     let mut out = String::new();
     let mut depth = 0u32;
-    // Where in `out` the identifier begins that is being written.
-    let mut identifier = 0;
+    // Where in `out` the path, and where the identifier of it, begins that is being written.
+    let (mut path, mut identifier) = (0, 0);
     let mut rest = name.as_str();
     while let Some(character) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("::") {
             let leads_on = after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-            if depth > 0 && leads_on && identifier < out.len() {
-                out.truncate(identifier);
-            } else {
-                out.push_str("::");
+            let follows = identifier < out.len();
+            match (leads_on && follows, depth) {
+                (true, 0) => {
+                    out.replace_range(path..identifier, "");
+                    out.push_str("::");
+                }
+                (true, _) => out.truncate(identifier),
+                (false, _) => {
+                    out.push_str("::");
+                    path = out.len();
+                }
             }
             identifier = out.len();
             rest = after;
@@ -34,7 +41,7 @@ pub fn readable(mangled: &str) -> String {
         }
         out.push(character);
         if !(character.is_alphanumeric() || character == '_') {
-            identifier = out.len();
+            (path, identifier) = (out.len(), out.len());
         }
         rest = &rest[character.len_utf8()..];
     }
@@ -53,7 +60,12 @@ mod tests {
     fn types_are_named_by_the_end_of_their_path() {
         for (name, short) in [
             ("main", "main"),
-            ("ll_hls::media::hints", "ll_hls::media::hints"),
+            ("ll_hls::start", "ll_hls::start"),
+            ("picam_plugin::bindings::playlist::_rt::lift", "_rt::lift"),
+            (
+                "ll_hls::media::hints::{closure#0}",
+                "media::hints::{closure#0}",
+            ),
             (
                 "<alloc::raw_vec::RawVec<picam_plugin::playlist::Part>>::grow_one",
                 "<RawVec<Part>>::grow_one",
@@ -64,7 +76,7 @@ mod tests {
             ),
             (
                 "core::ptr::drop_in_place::<alloc::vec::Vec<alloc::string::String>>",
-                "core::ptr::drop_in_place::<Vec<String>>",
+                "ptr::drop_in_place::<Vec<String>>",
             ),
             (
                 "a::call::<<ll_hls::_::Component as p::Guest>::init::{closure#0}, fn(a::B) -> c::D>::x::y",

@@ -2,7 +2,33 @@
 
 use std::cell::UnsafeCell;
 
-use crate::{Config, KeyValue, Plugin};
+use crate::{
+    Config, KeyValue, Plugin, bindings::lifecycle::exports::picam::plugin::lifecycle, log, text,
+};
+
+/// `describe`, the first call that an instance gets.
+pub fn describe<P: Plugin>() -> lifecycle::Description {
+    report_panics();
+    P::describe().into_record()
+}
+
+/// Has a panic tell the host why, before it becomes a trap, of which the host sees no more than where it was.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let mut line = String::from("panicked");
+        if let Some(place) = panic.location() {
+            line.push_str(" at ");
+            line.push_str(place.file());
+            line.push(':');
+            text::push_whole(&mut line, place.line().into());
+        }
+        if let Some(message) = panic.payload_as_str() {
+            line.push_str(": ");
+            line.push_str(message);
+        }
+        log::error(&line);
+    }));
+}
 
 /// The plugin's one value, made by `init`.
 pub struct Slot<P>(UnsafeCell<Option<P>>);
@@ -20,6 +46,7 @@ impl<P: Plugin> Slot<P> {
 
     /// `init`: starts the plugin.
     pub fn start(&self, config: Vec<KeyValue>) -> Result<(), String> {
+        report_panics();
         let plugin = P::start(&Config::new(config))?;
         // SAFETY: A host calls into a component one call at a time and never from within one (the component model
         // traps on re-entrance), so nobody holds what `plugin` lent out.
@@ -53,7 +80,7 @@ macro_rules! export {
 
             impl $crate::bindings::lifecycle::exports::picam::plugin::lifecycle::Guest for Component {
                 fn describe() -> $crate::bindings::lifecycle::exports::picam::plugin::lifecycle::Description {
-                    <$plugin as $crate::Plugin>::describe().into_record()
+                    $crate::glue::describe::<$plugin>()
                 }
 
                 fn init(config: ::std::vec::Vec<$crate::KeyValue>) -> ::std::result::Result<(), ::std::string::String> {

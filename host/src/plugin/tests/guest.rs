@@ -1,0 +1,286 @@
+//! Small plugins in WebAssembly text, each as good or as bad as a test wants it.
+//!
+//! They follow the canonical ABI by hand: results lie at fixed addresses below 1,024, strings above, and the heap, from
+//! which the host allocates arguments, begins at 64 KiB and is emptied after each call of `render`.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+/// The size of the variant `answer` with its alignment is 24; whoever answers writes here.
+const ANSWER: u32 = 16;
+
+/// A plugin to be built.
+pub struct Guest {
+    name: String,
+    documents: Vec<String>,
+    options: Vec<String>,
+    part: Option<u64>,
+    imports: String,
+    functions: String,
+    describe: String,
+    init: String,
+    render: String,
+    data: Vec<u8>,
+}
+
+impl Guest {
+    /// A plugin that writes `NAME.txt`, the id of the presentation.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            documents: vec![format!("{name}.txt")],
+            options: Vec::new(),
+            part: None,
+            imports: String::new(),
+            functions: String::new(),
+            describe: String::new(),
+            init: String::new(),
+            render: "(call $document (call $id (local.get $args)) (call $id_len (local.get $args)) (i32.const 5))"
+                .to_owned(),
+            data: Vec::new(),
+        }
+    }
+
+    /// Writes these documents instead.
+    pub fn documents<S: ToString>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.documents = paths.into_iter().map(|path| path.to_string()).collect();
+        self
+    }
+
+    /// Takes these configuration keys, and ignores them.
+    pub fn options(mut self, keys: &[&str]) -> Self {
+        self.options = keys.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+
+    /// Wants parts of this many microseconds.
+    pub fn part(mut self, micros: u64) -> Self {
+        self.part = Some(micros);
+        self
+    }
+
+    /// Imports a function of the contract as `$name`, with this core signature.
+    pub fn import(mut self, interface: &str, function: &str, signature: &str) -> Self {
+        writeln!(
+            self.imports,
+            r#"(import "picam:plugin/{interface}@0.1.0" "{function}" (func ${function} {signature}))"#
+        )
+        .unwrap();
+        self
+    }
+
+    /// Adds functions, to be called from the bodies below.
+    pub fn functions(mut self, text: &str) -> Self {
+        self.functions.push_str(text);
+        self
+    }
+
+    /// Does this in `describe` before it describes.
+    pub fn describe(mut self, body: &str) -> Self {
+        self.describe = body.to_owned();
+        self
+    }
+
+    /// Does this in `init` before it says yes. `(return (call $no PTR LEN))` says no.
+    pub fn init(mut self, body: &str) -> Self {
+        self.init = body.to_owned();
+        self
+    }
+
+    /// Leaves the address of an answer on the stack, whatever the presentation.
+    pub fn render(mut self, body: &str) -> Self {
+        self.render = body.to_owned();
+        self
+    }
+
+    /// The same, but behaves as long as it is on trial.
+    pub fn render_live(self, body: &str) -> Self {
+        let good = self.render.clone();
+        self.render(&format!(
+            "(if (result i32) (i32.eq (i32.load8_u (call $id (local.get $args))) (i32.const {trial}))
+                 (then {good}) (else {body}))",
+            trial = u32::from(b't'),
+        ))
+    }
+
+    /// Keeps a string in memory; returns `(i32.const PTR) (i32.const LEN)`.
+    pub fn text(&mut self, text: &str) -> String {
+        let (at, length) = self.place(text.as_bytes(), 1);
+        format!("(i32.const {at}) (i32.const {length})")
+    }
+
+    fn place(&mut self, bytes: &[u8], align: usize) -> (u32, u32) {
+        while !self.data.len().is_multiple_of(align) {
+            self.data.push(0);
+        }
+        let at = 1_024 + u32::try_from(self.data.len()).unwrap();
+        self.data.extend_from_slice(bytes);
+        assert!(
+            self.data.len() < 60_000,
+            "the heap begins behind the strings"
+        );
+        (at, u32::try_from(bytes.len()).unwrap())
+    }
+
+    fn string(&mut self, text: &str) -> [u32; 2] {
+        let (at, length) = self.place(text.as_bytes(), 1);
+        [at, length]
+    }
+
+    fn words(&mut self, words: &[u32]) -> u32 {
+        let bytes: Vec<_> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.place(&bytes, 8).0
+    }
+
+    /// The core module, with the contract described in a custom section, as compilers write it.
+    pub fn module(mut self) -> Vec<u8> {
+        let mut description = Vec::new();
+        for text in [self.name.clone().as_str(), "1.2.3", "made for a test"] {
+            description.extend(self.string(text));
+        }
+        let mut options = Vec::new();
+        for key in self.options.clone() {
+            options.extend(self.string(&key));
+            options.extend(self.string("1"));
+            options.extend(self.string("help"));
+        }
+        let count = u32::try_from(options.len() / 6).unwrap();
+        description.extend([self.words(&options), count]);
+        let description = self.words(&description);
+
+        let mut documents = Vec::new();
+        for path in self.documents.clone() {
+            documents.extend(self.string(&path));
+            documents.push(0);
+            documents.extend(self.string("text/plain"));
+            // Reads nothing: three empty lists, three times false.
+            documents.extend([0; 7]);
+        }
+        let count = u32::try_from(documents.len() / 12).unwrap();
+        let documents = self.words(&documents);
+        let documents = self.words(&[documents, count]);
+        let (some, part) = self
+            .part
+            .map_or((0, 0), |part| (1, u32::try_from(part).unwrap()));
+        let timing = self.words(&[0, 0, 0, 0, some, 0, part, 0, 0, 0, 0, 0]);
+
+        let data: String = self
+            .data
+            .iter()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect();
+        let text = format!(
+            r#"(module
+                {imports}
+                (memory (export "memory") 2)
+                (global $heap (mut i32) (i32.const 65536))
+                (global $calls (mut i32) (i32.const 0))
+                (data (i32.const 1024) "{data}")
+                (func (export "cabi_realloc") (param i32 i32 $align i32 $size i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and
+                        (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
+                        (i32.sub (i32.const 0) (local.get $align))))
+                    (global.set $heap (i32.add (local.get $at) (local.get $size)))
+                    (local.get $at))
+                (func $id (param $args i32) (result i32) (i32.load offset=32 (local.get $args)))
+                (func $id_len (param $args i32) (result i32) (i32.load offset=36 (local.get $args)))
+                (func $document (param $at i32) (param $len i32) (param $age i32) (result i32)
+                    (i32.store8 (i32.const {ANSWER}) (i32.const 0))
+                    (i32.store offset=8 (i32.const {ANSWER}) (local.get $at))
+                    (i32.store offset=12 (i32.const {ANSWER}) (local.get $len))
+                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $age))
+                    (i32.const {ANSWER}))
+                (func $wait (param $sequence i64) (param $parts i32) (result i32)
+                    (i32.store8 (i32.const {ANSWER}) (i32.const 1))
+                    (i64.store offset=8 (i32.const {ANSWER}) (local.get $sequence))
+                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $parts))
+                    (i32.const {ANSWER}))
+                (func $refuse (param $status i32) (param $at i32) (param $len i32) (result i32)
+                    (i32.store8 (i32.const {ANSWER}) (i32.const 2))
+                    (i32.store16 offset=8 (i32.const {ANSWER}) (local.get $status))
+                    (i32.store offset=12 (i32.const {ANSWER}) (local.get $at))
+                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $len))
+                    (i32.const {ANSWER}))
+                (func $no (param $at i32) (param $len i32) (result i32)
+                    (i32.store8 (i32.const {ANSWER}) (i32.const 1))
+                    (i32.store offset=4 (i32.const {ANSWER}) (local.get $at))
+                    (i32.store offset=8 (i32.const {ANSWER}) (local.get $len))
+                    (i32.const {ANSWER}))
+                (func $count_call (global.set $calls (i32.add (global.get $calls) (i32.const 1))))
+                {functions}
+                (func (export "picam:plugin/lifecycle@0.1.0#describe") (result i32)
+                    {describe}
+                    (i32.const {description}))
+                (func (export "picam:plugin/lifecycle@0.1.0#init") (param i32 i32) (result i32)
+                    {init}
+                    (i32.store8 (i32.const {ANSWER}) (i32.const 0))
+                    (i32.const {ANSWER}))
+                (func (export "picam:plugin/playlist@0.1.0#wanted-timing") (result i32)
+                    (i32.const {timing}))
+                (func (export "picam:plugin/playlist@0.1.0#documents") (result i32)
+                    (i32.const {documents}))
+                (func $render_a_document (export "picam:plugin/playlist@0.1.0#render")
+                    (param $args i32) (result i32)
+                    (call $count_call)
+                    {render})
+                (func (export "cabi_post_picam:plugin/playlist@0.1.0#render") (param i32)
+                    (global.set $heap (i32.const 65536))))"#,
+            imports = self.imports,
+            functions = self.functions,
+            describe = self.describe,
+            init = self.init,
+            render = self.render,
+        );
+        let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve
+            .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))
+            .unwrap();
+        let world = resolve
+            .select_world(&[package], Some("playlist-plugin"))
+            .unwrap();
+        wit_component::embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            StringEncoding::UTF8,
+            false,
+        )
+        .unwrap();
+        module
+    }
+}
+
+/// Plugins in a directory of their own, which goes when this does.
+pub struct Guests {
+    directory: tempfile::TempDir,
+}
+
+impl Guests {
+    pub fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    /// Writes a file, and returns its path.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.into_os_string().into_string().unwrap()
+    }
+
+    /// Builds a plugin, and returns the path of its file.
+    pub fn build(&self, guest: Guest) -> String {
+        let name = format!("{}.wasm", guest.name);
+        let module = guest.module();
+        self.add(&name, &module)
+    }
+}

@@ -1,0 +1,179 @@
+//! `exec:COMMAND`: a command that writes an H.264 byte stream to its standard output, run by `sh -c` and started again
+//! whenever it ends.
+//!
+//! A command line is often a pipeline, so the command has a process group of its own, which is ended as a whole: asked
+//! first, then killed. If the task itself is dropped, as when the runtime ends, the group is killed at once. What the
+//! command says on its standard error goes to the log, not faster than people can read.
+
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, timeout},
+};
+
+use super::{
+    Nominal, Source,
+    complaints::Complaints,
+    outlet::{Gone, Outlet},
+    pipe::{Stop, pump},
+    stdin::enlarge,
+};
+
+/// Waited before the first new start; twice as long before each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A command that gave pictures for this long was well: the next pause is the first again.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// How long a command that was asked to end may take.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Starts the command.
+///
+/// # Errors
+///
+/// If there is no shell to run it. A command that doesn't work isn't one: it is started again and again, and the events
+/// say what came of it.
+pub fn open(command: &str) -> anyhow::Result<Source> {
+    ensure!(
+        !command.trim().is_empty(),
+        "`exec:` needs a command, such as `exec:rpicam-vid -t 0 --inline --flush -o -`"
+    );
+    let running = Running::start(command)?;
+    let (outlet, source) = Outlet::new(format_args!("`{command}`, H264"), Nominal::default());
+    tokio::spawn(supervise(command.to_owned(), running, outlet));
+    Ok(source)
+}
+
+async fn supervise(command: String, first: Running, mut outlet: Outlet) {
+    let name = format!("the command `{command}`");
+    let mut pause = FIRST_PAUSE;
+    let mut next = Ok(first);
+    loop {
+        let began = Instant::now();
+        let reason = match next {
+            Ok(mut running) => {
+                let stop = pump(&mut running.stdout, &mut outlet, &name).await;
+                // One that closed its output is about to end by itself; how it does is worth knowing.
+                let patience = if matches!(stop, Stop::End) { GRACE } else { Duration::ZERO };
+                let status = running.end(patience).await;
+                match stop {
+                    Stop::Gone => return,
+                    Stop::Failed(error) => format!("{name} can't be read from: {error}"),
+                    Stop::End => format!("{name} ended{}", describe(status, &running.complaints)),
+                }
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        if began.elapsed() >= HEALTHY && outlet.pictures > 0 {
+            pause = FIRST_PAUSE;
+        }
+        let reason = format!("{reason}; starting it again in {pause:?}");
+        if outlet.lost(reason).await == Err(Gone) {
+            return;
+        }
+        tokio::select! {
+            () = outlet.closed() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        next = Running::start(&command);
+    }
+}
+
+fn describe(status: io::Result<ExitStatus>, complaints: &Complaints) -> String {
+    let status = match status {
+        Ok(status) if status.success() => String::new(),
+        Ok(status) => format!(" with {status}"),
+        Err(error) => format!(" (it isn't known how: {error})"),
+    };
+    match complaints.last() {
+        Some(last) => format!("{status}; the last it said was {last:?}"),
+        None => status,
+    }
+}
+
+/// A command that runs.
+struct Running {
+    child: Child,
+    stdout: tokio::process::ChildStdout,
+    complaints: Complaints,
+    group: Group,
+}
+
+impl Running {
+    fn start(command: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new("sh")
+            .args(["-c", command])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("can't start `sh -c` to run `{command}`"))?;
+        let group = Group(
+            child
+                .id()
+                .and_then(|id| Pid::from_raw(id.try_into().ok()?)),
+        );
+        let (stdout, stderr) = child
+            .stdout
+            .take()
+            .zip(child.stderr.take())
+            .context("the command's output was not connected")?;
+        enlarge(&stdout);
+        Ok(Self {
+            child,
+            stdout,
+            complaints: Complaints::listen(stderr),
+            group,
+        })
+    }
+
+    /// Ends the command if it doesn't end by itself within `patience`, and all that belongs to it.
+    async fn end(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+        let status = match timeout(patience, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                self.group.signal(Signal::TERM);
+                match timeout(GRACE, self.child.wait()).await {
+                    Ok(status) => status,
+                    Err(_) => {
+                        self.group.signal(Signal::KILL);
+                        self.child.wait().await
+                    }
+                }
+            }
+        };
+        // What else is left of a pipeline. While any of it lives nobody else gets the group's number, and if nothing does,
+        // it isn't given out again at once.
+        self.group.signal(Signal::KILL);
+        self.group.0 = None;
+        self.complaints.finish().await;
+        status
+    }
+}
+
+/// A process group, killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // It may be gone already, which is as good.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

@@ -1,0 +1,183 @@
+//! The Debian packages that a command needs: found out by `dpkg-query`, installed by `apt-get`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// What it takes to build the host.
+pub fn build() -> Vec<&'static str> {
+    // The bindings to V4L2 are made from the kernel's headers by libclang; the encoder is C++.
+    let mut packages = vec!["g++", "libclang-dev", "linux-libc-dev"];
+    if cfg!(target_arch = "x86_64") {
+        // The encoder's fast paths. Those for ARM need no assembler of their own.
+        packages.push("nasm");
+    }
+    packages
+}
+
+/// What it takes to run every test, besides what it takes to build.
+pub fn test() -> Vec<&'static str> {
+    let mut packages = build();
+    packages.extend([
+        "chromium",
+        "ffmpeg",
+        "gstreamer1.0-libav",
+        "gstreamer1.0-plugins-bad",
+        "gstreamer1.0-plugins-base",
+        "gstreamer1.0-plugins-good",
+        "gstreamer1.0-tools",
+    ]);
+    if !compiles_to_wasm() {
+        packages.extend([
+            "rustc-web",
+            "cargo-web",
+            "rust-web-src",
+            "libstd-rust-web-dev",
+            "lld",
+        ]);
+    }
+    packages
+}
+
+/// What it takes to run the tests in the virtual machine.
+pub fn machine() -> Vec<&'static str> {
+    vec![
+        "busybox-static",
+        "cpio",
+        "kmod",
+        "linux-headers-amd64",
+        "linux-image-amd64",
+        "qemu-system-x86",
+        "v4l-utils",
+        "v4l2loopback-dkms",
+    ]
+}
+
+/// Whether the Rust that is here brings what plugins are compiled with, as after `rustup target add`.
+fn compiles_to_wasm() -> bool {
+    let asked = Command::new("rustc")
+        .args([
+            "--print",
+            "target-libdir",
+            "--target",
+            "wasm32-unknown-unknown",
+        ])
+        .output();
+    asked.is_ok_and(|output| {
+        let directory = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success()
+            && std::fs::read_dir(directory).is_ok_and(|mut files| files.next().is_some())
+    })
+}
+
+/// Sees to it that the packages are installed.
+///
+/// As root it installs those that are missing. Otherwise it fails with the line that does.
+pub fn ensure_installed(wanted: &[&str]) -> Result<()> {
+    let Some(missing) = missing(wanted)? else {
+        eprintln!(
+            "This is no Debian, so whether all is here shows as it is used. On Debian it would be:\n  {}",
+            wanted.join(" ")
+        );
+        return Ok(());
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if !is_root()? {
+        bail!(
+            "some Debian packages are missing. This installs them; then start again:\n\n  sudo apt-get update && sudo \
+             apt-get install --no-install-recommends {names}\n"
+        );
+    }
+    println!("Installing the Debian packages that are missing: {names}");
+    apt(&["update"])?;
+    apt(&[
+        &["install", "--yes", "--no-install-recommends"],
+        &missing[..],
+    ]
+    .concat())
+    .with_context(|| format!("installing {names}"))
+}
+
+/// Those that are not installed; nothing where there is no `dpkg-query` to ask.
+fn missing<'a>(wanted: &[&'a str]) -> Result<Option<Vec<&'a str>>> {
+    let asked = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status} ${Package}\n"])
+        .args(wanted)
+        .output();
+    let output = match asked {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        output => output.context("starting dpkg-query")?,
+    };
+    // It fails when one of them is unknown, and has answered for the others all the same.
+    Ok(Some(absent(
+        wanted,
+        &String::from_utf8_lossy(&output.stdout),
+    )))
+}
+
+fn absent<'a>(wanted: &[&'a str], listing: &str) -> Vec<&'a str> {
+    let installed: Vec<_> = listing
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "))
+        .collect();
+    wanted
+        .iter()
+        .copied()
+        .filter(|name| !installed.contains(name))
+        .collect()
+}
+
+fn is_root() -> Result<bool> {
+    let output = Command::new("id")
+        .arg("-u")
+        .output()
+        .context("starting id")?;
+    Ok(output.stdout.trim_ascii() == b"0")
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        // A machine that has just started may still be installing its own updates.
+        .args([
+            "--quiet=2",
+            "--option=DPkg::Lock::Timeout=300",
+            "--option=Dpkg::Use-Pty=0",
+        ])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .context("starting apt-get")?;
+    ensure!(
+        status.success(),
+        "apt-get {} failed ({status})",
+        arguments.join(" ")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_installed_counts_as_there() {
+        let listing = "installed ffmpeg\nconfig-files nasm\nnot-installed cpio\n";
+        assert_eq!(
+            absent(&["ffmpeg", "nasm", "cpio", "kmod"], listing),
+            ["nasm", "cpio", "kmod"]
+        );
+        assert!(absent(&["ffmpeg"], listing).is_empty());
+    }
+
+    #[test]
+    fn no_package_is_asked_for_twice() {
+        let mut all = [test(), machine()].concat();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}
