@@ -24,6 +24,7 @@ mod host;
 pub mod media;
 mod playlist;
 pub mod vm;
+mod watch;
 
 pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
@@ -31,6 +32,7 @@ pub use client::{Client, Reply};
 pub use clip::{Clip, units};
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+pub use watch::{Fetched, Revision, Watched, watch};
 
 use std::path::PathBuf;
 
