@@ -239,7 +239,7 @@ impl Session {
         // The whole workspace, here and below: with other packages selected, features would differ, and Wasmtime would
         // be compiled anew.
         let mut build = cargo();
-        build.args(["build", "--locked", "--workspace"]);
+        build.args(["build", "--locked", "--workspace", "--bins", "--examples"]);
         if !self.tally.check("the binary", &mut build)? {
             return Ok(());
         }
