@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{collections::HashMap, io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -55,7 +55,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(Written::by(plugins)),
+            documents: Arc::new(plugins),
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
@@ -159,32 +159,9 @@ fn wish(timing: TimingRequest) -> Wish {
     }
 }
 
-/// Documents as plugins write them.
-struct Written {
-    plugins: Plugins,
-    documents: Arc<[DocumentSpec]>,
-    index: HashMap<(crate::plugin::Scope, String), usize>,
-}
-
-impl Written {
-    fn by(plugins: Plugins) -> Self {
-        let documents: Arc<[_]> = plugins.documents().into();
-        let index = documents
-            .iter()
-            .enumerate()
-            .map(|(index, document)| ((document.scope, document.path.clone()), index))
-            .collect();
-        Self {
-            plugins,
-            documents,
-            index,
-        }
-    }
-}
-
-impl Documents for Written {
+impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        self.documents.clone()
+        Plugins::documents(self).clone()
     }
 
     fn render<'a>(
@@ -193,7 +170,6 @@ impl Documents for Written {
         request: &'a Request,
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
-        let index = self.index[&(document.scope, document.path.clone())];
-        Box::pin(async move { self.plugins.render(index, request, &window).await })
+        Box::pin(async move { Plugins::render(self, document, request, &window).await })
     }
 }
