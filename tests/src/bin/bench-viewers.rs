@@ -53,12 +53,16 @@ struct Receipt {
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |otherwise: u64| match arguments.next() {
-        Some(word) => word.parse().with_context(|| format!("{word:?} is no number")),
+        Some(word) => word
+            .parse()
+            .with_context(|| format!("{word:?} is no number")),
         None => Ok(otherwise),
     };
     let (viewers, seconds) = (number(1_000)?, number(20)?);
     let size = arguments.next().unwrap_or("1280x720".into());
-    let (width, height) = size.split_once('x').context("a size is written as in 1280x720")?;
+    let (width, height) = size
+        .split_once('x')
+        .context("a size is written as in 1280x720")?;
     let clip = Clip::sized(width.parse()?, height.parse()?);
 
     let pictures = clip.units().await?;
@@ -87,7 +91,10 @@ async fn main() -> Result<()> {
         hints.send_replace(Some(path.clone()));
         playlist = playlist.next(&client).await?;
         let part = client.fetch(&path).await?;
-        parts.insert(path, (parts.len(), last_picture(&part, &known)?, SystemTime::now()));
+        parts.insert(
+            path,
+            (parts.len(), last_picture(&part, &known)?, SystemTime::now()),
+        );
     }
     drop(hints);
     let sent = feed.stop()?;
@@ -209,7 +216,10 @@ async fn ask(stream: &mut TcpStream, path: String) -> Result<Receipt> {
         let (len, readable) = stream
             .async_io(Interest::READABLE, || Ok(receive(stream, &mut buffer)?))
             .await?;
-        ensure!(len > 0, "the host closed the connection in the middle of {path}");
+        ensure!(
+            len > 0,
+            "the host closed the connection in the middle of {path}"
+        );
         let body = match left {
             Some(left) => left,
             None => {
@@ -222,7 +232,10 @@ async fn ask(stream: &mut TcpStream, path: String) -> Result<Receipt> {
                 length + end + 4 - (head.len() - len)
             }
         };
-        left = Some(body.checked_sub(len).context("more was sent than announced")?);
+        left = Some(
+            body.checked_sub(len)
+                .context("more was sent than announced")?,
+        );
         if left == Some(0) {
             return Ok(Receipt {
                 path,
@@ -256,7 +269,10 @@ fn content_length(head: &[u8]) -> Result<usize> {
     let head = std::str::from_utf8(head).context("the header is no text")?;
     let mut lines = head.lines();
     let status = lines.next().unwrap_or_default();
-    ensure!(status.starts_with("HTTP/1.1 200 "), "the answer is {status:?}");
+    ensure!(
+        status.starts_with("HTTP/1.1 200 "),
+        "the answer is {status:?}"
+    );
     for line in lines {
         if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
