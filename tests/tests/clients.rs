@@ -7,7 +7,11 @@ use std::{path::Path, process::Stdio, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use picam_tests::{Host, PATIENCE, Playlist, Watched, watch};
 use serde::Deserialize;
-use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 async fn host(options: &str) -> Result<Host> {
     let host = Host::source("pattern")
@@ -94,40 +98,62 @@ async fn ffmpeg_plays_five_seconds_without_a_complaint() {
     );
     let complaints: Vec<_> = complaints
         .lines()
-        // What FFmpeg's HLS reader says of each stream that has no length.
-        .filter(|line| !line.contains("duration") && !line.trim().is_empty())
+        // It reads the map again after each reload of a live playlist, and is surprised each time.
+        .filter(|line| !line.contains("duplicated MOOV") && !line.contains("message repeated"))
+        .filter(|line| !line.trim().is_empty())
         .collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-/// Both of GStreamer's HLS readers.
+/// Both of GStreamer's HLS readers: the one that `playbin3` takes, which knows parts, and the older one. What counts is
+/// that a hundred pictures are decoded; a pipeline of the older one would not end by itself.
 #[tokio::test]
 async fn gstreamer_plays_a_hundred_pictures() {
     let host = host("").await.unwrap();
     let url = host.url("/cam/live.m3u8");
-    for demuxer in ["hlsdemux2", "hlsdemux"] {
-        let source = format!("souphttpsrc location={url}");
-        // A queue of its own for the decoder: pads appear once the demuxer has read on.
-        let sink = "qtdemux ! h264parse ! avdec_h264 ! identity eos-after=101 silent=false ! fakesink sync=false";
-        let pipeline = match demuxer {
-            // The newer one takes fragments apart by itself.
-            "hlsdemux2" => format!(
-                "{source} ! hlsdemux2 ! h264parse ! avdec_h264 ! identity eos-after=101 silent=false ! fakesink sync=false"
-            ),
-            _ => format!("{source} ! hlsdemux ! {sink}"),
+    let newer = [
+        "playbin3",
+        &format!("uri={url}"),
+        // Video only.
+        "flags=0x1",
+        "video-sink=fakesink silent=false sync=true",
+    ];
+    let older = format!(
+        "souphttpsrc location={url} ! hlsdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true"
+    );
+    let older: Vec<_> = older.split(' ').collect();
+    for pipeline in [&newer[..], &older] {
+        let mut child = Command::new("gst-launch-1.0")
+            .arg("-v")
+            .args(pipeline)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting gst-launch-1.0 (on Debian: gstreamer1.0-tools and its plugins good, bad, libav)")
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (mut pictures, mut said) = (0, String::new());
+        let reading = async {
+            while pictures < 100
+                && let Some(line) = lines.next_line().await?
+            {
+                match line.contains("last-message = chain") {
+                    true => pictures += 1,
+                    false => said = said.clone() + &line + "\n",
+                }
+            }
+            anyhow::Ok(())
         };
-        let (fine, said, complaints) = run(
-            Command::new("gst-launch-1.0")
-                .arg("-v")
-                .args(pipeline.split_whitespace()),
-            b"",
-        )
-        .await
-        .unwrap();
-        let pictures = said.matches("identity0: last-message = chain").count();
+        let read = timeout(PATIENCE, reading).await;
+        child.kill().await.unwrap();
+        let mut complaints = String::new();
+        let mut stderr = child.stderr.take().unwrap();
+        stderr.read_to_string(&mut complaints).await.unwrap();
         assert!(
-            fine && pictures >= 100,
-            "{demuxer}: {pictures} pictures\n{complaints}\n{said}"
+            matches!(read, Ok(Ok(()))) && pictures == 100,
+            "{pipeline:?}: {pictures} pictures ({read:?})\n{complaints}\n{said}"
         );
     }
 }

@@ -4,6 +4,7 @@
 //! What is said is judged exactly. What depends on how fast a busy machine gets round to things is judged with patience.
 
 mod delivery;
+mod ends;
 mod media_rules;
 mod playlist_rules;
 mod requests;
@@ -11,7 +12,7 @@ mod requests;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Camera, Clip, Host, Watched, watch};
+use picam_tests::{Camera, Clip, Host, Playlist, Watched, watch};
 
 /// What a stream is known to be.
 #[derive(Clone, Debug)]
@@ -118,10 +119,29 @@ async fn pattern(fps: u32, part_ms: u32, options: &str, window_s: u32) -> Result
         .await?;
     let watched = watch(&host, Duration::from_secs(16)).await?;
     let mut breaches = check(&watched, &scene);
+    if skips {
+        breaches.extend(delta_with_date_ranges(&host, &watched, &scene).await?);
+    }
     if watched.len() != 1 {
         breaches.push(format!("{}: {} presentations", scene.name, watched.len()));
     }
     Ok(breaches)
+}
+
+/// 4.4.5.2: who asks for the other kind of delta update is told of removed date ranges, of which there are none.
+async fn delta_with_date_ranges(
+    host: &Host,
+    watched: &[Watched],
+    scene: &Scene,
+) -> Result<Option<String>> {
+    let path = &watched.last().context("nothing was watched")?.last().path;
+    let delta = Playlist::get(&host.http1()?, path, "_HLS_skip=v2").await?;
+    let tag = delta.tags.iter().find(|tag| tag.name == "EXT-X-SKIP");
+    let right = tag.is_some_and(|tag| {
+        tag.value.contains("SKIPPED-SEGMENTS=")
+            && tag.value.contains("RECENTLY-REMOVED-DATERANGES=")
+    });
+    Ok((!right).then(|| format!("{}: _HLS_skip=v2 gives\n{}", scene.name, delta.text)))
 }
 
 /// A camera through all that happens to one: a short silence, half its rate in the dark, a long silence, a restart with
@@ -166,6 +186,12 @@ async fn camera(fps: u32, part_ms: u32) -> Result<Vec<String>> {
     script?;
     let watched = watched?;
     let mut breaches = check(&watched, &scene);
+
+    // At half its rate, a picture of a camera whose parts hold but one is longer than a part.
+    let outgrows = part_ms * fps < 2_000;
+    if outgrows != (watched.len() > 1) {
+        breaches.push(format!("{}: {} presentations", scene.name, watched.len()));
+    }
 
     let last = watched.last().context("nothing was watched")?;
     let resized = last.multivariant_after.contains("RESOLUTION=160x90");

@@ -742,7 +742,9 @@ fn the_multivariant_playlist_describes_the_stream(watched: &Watched, scene: &Sce
         variant.bandwidth
     );
     // The peak over every stretch of half to one and a half target durations; whole segments are such stretches.
-    for segment in watched.last().complete() {
+    // (Of a presentation that ended, the multivariant playlist that led there is all there is: it measured less.)
+    let measured = watched.last().complete().filter(|_| !watched.last().ended);
+    for segment in measured {
         let Some(media) = segment.uri.as_ref().and_then(|uri| watched.media.get(uri)) else {
             continue;
         };
