@@ -161,7 +161,7 @@ fn wish(timing: TimingRequest) -> Wish {
 
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        self.documents().clone()
+        Plugins::documents(self).clone()
     }
 
     fn render<'a>(
@@ -170,6 +170,6 @@ impl Documents for Plugins {
         request: &'a Request,
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
-        Box::pin(async move { self.render(document, request, &window).await })
+        Box::pin(async move { Plugins::render(self, document, request, &window).await })
     }
 }

@@ -237,19 +237,15 @@ impl Session {
         if group == Group::Browser {
             npm(&root().join("tests/browser"))?;
         }
+        // The whole workspace, here and below: with other packages selected, features would differ, and Wasmtime would
+        // be compiled anew.
         let mut build = cargo();
-        build.args(["build", "--locked", "--package", "picam-host"]);
+        build.args(["build", "--locked", "--workspace"]);
         if !self.tally.check("the binary", &mut build)? {
             return Ok(());
         }
         let mut tests = cargo();
-        tests.args([
-            "test",
-            "--locked",
-            "--package",
-            "picam-tests",
-            "--no-fail-fast",
-        ]);
+        tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
         tests
             .args(names.iter().flat_map(|name| ["--test", name]))
             .args(&self.filter);

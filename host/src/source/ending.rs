@@ -9,7 +9,7 @@
 //! So this watches where in the stream each wait for bytes was, and how long it took, until the H.264 reader tells where
 //! access units really ended. A wait *inside* one is what mustn't be taken for an end, and an end is only declared when
 //! the pipe has been dry for twice the longest of those, in the picture group before and, fading, in those before that.
-//! An access unit larger than all before is not ended early either: nobody has seen how such a one is written. Where the
+//! An access unit much larger than all before is not ended early either: nobody has seen how such a one is written. Where the
 //! time to wait comes to more than half a frame there is little to gain and much to lose, and nothing is declared. The
 //! program that buffers falls under that by itself: its waits inside access units are as long as a frame.
 //!
@@ -17,7 +17,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::time::Monotonic;
+use tokio::time::Instant;
 
 /// Never waits less: timers and the scheduler aren't finer on a busy board.
 const SHORTEST: Duration = Duration::from_millis(2);
@@ -47,7 +47,7 @@ pub(super) struct Ending {
 
 #[derive(Debug)]
 struct Group {
-    began: Monotonic,
+    began: Instant,
     units: u32,
     /// The longest wait inside an access unit.
     longest: Duration,
@@ -66,8 +66,8 @@ impl Ending {
         }
     }
 
-    /// The reader found an access unit of `len` bytes to end at `end`, whose first bytes came at `captured`.
-    pub(super) fn unit(&mut self, end: u64, idr: bool, len: usize, captured: Monotonic) {
+    /// The reader found an access unit of `len` bytes to end at `end`, whose first bytes came at `arrived`.
+    pub(super) fn unit(&mut self, end: u64, idr: bool, len: usize, arrived: Instant) {
         let mut longest = Duration::ZERO;
         while let Some(&(offset, wait)) = self.waits.front()
             && offset < end
@@ -79,16 +79,12 @@ impl Ending {
         }
         self.start = end;
         self.largest = self.largest.max(len);
-        if idr
-            && let Some(group) = self
-                .group
-                .take_if(|group| group.units >= ENOUGH_UNITS)
-        {
-            self.learn(&group, captured);
+        if idr && let Some(group) = self.group.take_if(|group| group.units >= ENOUGH_UNITS) {
+            self.learn(&group, arrived);
         }
         if idr {
             self.group.get_or_insert(Group {
-                began: captured,
+                began: arrived,
                 units: 0,
                 longest: Duration::ZERO,
             });
@@ -99,8 +95,8 @@ impl Ending {
         }
     }
 
-    fn learn(&mut self, group: &Group, end: Monotonic) {
-        let frame = end.since(group.began) / group.units;
+    fn learn(&mut self, group: &Group, end: Instant) {
+        let frame = end.duration_since(group.began) / group.units;
         self.longest = group.longest.max(self.longest * 3 / 4);
         let settle = SHORTEST.max(self.longest * 2);
         self.settle = (settle <= frame / 2 && !self.distrusted).then_some(settle);
@@ -122,7 +118,8 @@ impl Ending {
     /// For how long the pipe has to be dry for an access unit of which `len` bytes are there to be complete; `None` if
     /// that says nothing.
     pub(super) fn settle(&self, len: usize) -> Option<Duration> {
-        self.settle.filter(|_| len <= self.largest)
+        self.settle
+            .filter(|_| len <= self.largest + self.largest / 4)
     }
 }
 
@@ -138,7 +135,7 @@ mod tests {
 
     /// Groups of ten pictures of 10,000 bytes, the IDR picture 100,000, in pieces with these waits between them.
     fn watch(ending: &mut Ending, groups: u32, mut inside: impl FnMut(u32, bool) -> Vec<Duration>) {
-        let (mut at, mut now) = (ending.start, Monotonic(0));
+        let (mut at, mut now) = (ending.start, Instant::now());
         for number in 0..groups * 10 + 1 {
             let idr = number % 10 == 0;
             let len = if idr { 100_000 } else { 10_000 };
@@ -149,7 +146,7 @@ mod tests {
             }
             at += len as u64;
             ending.unit(at, idr, len, now);
-            now = now.after(FRAME);
+            now += FRAME;
         }
     }
 
@@ -165,7 +162,7 @@ mod tests {
         let mut ending = Ending::default();
         watch(&mut ending, 0, |_, _| vec![]);
         for unit in 0..9 {
-            ending.unit(200_000 + unit, false, 10_000, Monotonic(0));
+            ending.unit(200_000 + unit, false, 10_000, Instant::now());
         }
         assert_eq!(ending.settle(10_000), None);
     }
@@ -181,7 +178,11 @@ mod tests {
     #[test]
     fn pauses_longer_than_a_quarter_of_a_frame_leave_no_room() {
         let mut ending = Ending::default();
-        watch(&mut ending, 2, |_, idr| if idr { vec![ms(11)] } else { vec![] });
+        watch(
+            &mut ending,
+            2,
+            |_, idr| if idr { vec![ms(11)] } else { vec![] },
+        );
         assert_eq!(ending.settle(10_000), None);
     }
 
@@ -203,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn an_access_unit_larger_than_all_before_is_not_ended_early() {
+    fn an_access_unit_much_larger_than_all_before_is_not_ended_early() {
         let mut ending = Ending::default();
         watch(&mut ending, 1, |_, _| vec![]);
-        assert_eq!(ending.settle(100_001), None);
+        assert_eq!(ending.settle(125_001), None);
     }
 
     #[test]
@@ -226,7 +227,10 @@ mod tests {
         ending.waited(150_000, FRAME);
         ending.disturbed(160_000);
         assert_eq!(ending.longest, Duration::ZERO);
-        ending.unit(170_000, true, 100, Monotonic(0));
-        assert_eq!(ending.group.as_ref().map(|group| group.longest), Some(Duration::ZERO));
+        ending.unit(170_000, true, 100, Instant::now());
+        assert_eq!(
+            ending.group.as_ref().map(|group| group.longest),
+            Some(Duration::ZERO)
+        );
     }
 }

@@ -5,13 +5,24 @@
 //! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
 //! segments, players or plugins.
 
+mod complaints;
+mod ending;
+mod exec;
+mod file;
+mod mp4;
+mod outlet;
+mod pace;
 pub mod pattern;
+mod pipe;
+mod spec;
+mod stdin;
 pub mod v4l2;
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use self::spec::{BadSource, SourceSpec};
 use crate::{h264::AccessUnit, time::Monotonic};
 
 /// A picture as the source gave it.
@@ -68,6 +79,22 @@ pub struct Wanted {
     pub key_interval: Duration,
 }
 
+/// Opens a source and starts it. Must be called within a Tokio runtime.
+///
+/// # Errors
+///
+/// If there is no such source, or it can't be used: the message says why, and what to do.
+pub async fn open(spec: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
+    match spec {
+        SourceSpec::Auto => v4l2::auto(wanted),
+        SourceSpec::Device(path) => v4l2::open(path, wanted),
+        SourceSpec::Pattern => pattern::open(wanted),
+        SourceSpec::File(path) => file::open(path, wanted).await,
+        SourceSpec::Exec(command) => exec::open(command),
+        SourceSpec::Stdin => stdin::open(),
+    }
+}
+
 /// A running source.
 #[derive(Debug)]
 pub struct Source {
@@ -110,17 +137,4 @@ pub struct Damage {
     pub bad_nals: u64,
     /// Times the source was lost and came back.
     pub restarts: u64,
-}
-
-/// shim
-pub struct SourceSpec;
-impl std::str::FromStr for SourceSpec {
-    type Err = anyhow::Error;
-    fn from_str(_: &str) -> anyhow::Result<Self> {
-        Ok(Self)
-    }
-}
-/// shim
-pub async fn open(_: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
-    pattern::open(wanted)
 }
