@@ -234,9 +234,8 @@ impl Session {
             self.tally.skip(what, "there is no such test yet");
             return Ok(());
         }
-        if group == Group::Browser {
-            npm(&root().join("tests/browser"))?;
-        }
+        // Players, and a reader of playlists.
+        npm(&root().join("tests/browser"))?;
         // The whole workspace, here and below: with other packages selected, features would differ, and Wasmtime would
         // be compiled anew.
         let mut build = cargo();

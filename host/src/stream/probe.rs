@@ -91,11 +91,12 @@ impl Probe {
     fn finish(&mut self) -> Finding {
         let stated = self.nominal.frame.or_else(|| self.stated_frame());
         let measured = mean_interval(&self.captures);
-        // So few pictures say little.
-        let frame = if self.captures.len() < 8 {
-            stated.or(measured)
-        } else {
-            measured
+        let frame = match (stated, measured) {
+            // So few pictures say little.
+            _ if self.captures.len() < 8 => stated.or(measured),
+            // Measured a little short, as happens where pictures come through a pipe, it would cost each part a frame.
+            (Some(stated), Some(measured)) if near(stated, measured) => Some(stated.max(measured)),
+            _ => measured,
         };
         let frame = frame
             .filter(|frame| !frame.is_zero())
@@ -123,6 +124,11 @@ impl Probe {
         let (pictures, seconds) = first.unit.parameter_sets.frame_rate?;
         (pictures > 0).then(|| Duration::from_secs(seconds.into()) / pictures)
     }
+}
+
+/// Within three percent.
+fn near(stated: Duration, measured: Duration) -> bool {
+    stated.abs_diff(measured) * 33 <= stated
 }
 
 /// The mean of the intervals that are near their median: exact, and not misled by a hiccup.
