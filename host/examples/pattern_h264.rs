@@ -51,7 +51,12 @@ async fn main() -> Result<()> {
 fn annex_b(unit: &AccessUnit) -> Result<Vec<u8>> {
     let mut bytes = DELIMITER.to_vec();
     if unit.idr {
-        for set in unit.parameter_sets.sps.iter().chain(&unit.parameter_sets.pps) {
+        for set in unit
+            .parameter_sets
+            .sps
+            .iter()
+            .chain(&unit.parameter_sets.pps)
+        {
             bytes.extend(START);
             bytes.extend(&set[..]);
         }

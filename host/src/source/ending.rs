@@ -79,11 +79,7 @@ impl Ending {
         }
         self.start = end;
         self.largest = self.largest.max(len);
-        if idr
-            && let Some(group) = self
-                .group
-                .take_if(|group| group.units >= ENOUGH_UNITS)
-        {
+        if idr && let Some(group) = self.group.take_if(|group| group.units >= ENOUGH_UNITS) {
             self.learn(&group, arrived);
         }
         if idr {
@@ -181,7 +177,11 @@ mod tests {
     #[test]
     fn pauses_longer_than_a_quarter_of_a_frame_leave_no_room() {
         let mut ending = Ending::default();
-        watch(&mut ending, 2, |_, idr| if idr { vec![ms(11)] } else { vec![] });
+        watch(
+            &mut ending,
+            2,
+            |_, idr| if idr { vec![ms(11)] } else { vec![] },
+        );
         assert_eq!(ending.settle(10_000), None);
     }
 
@@ -227,6 +227,9 @@ mod tests {
         ending.disturbed(160_000);
         assert_eq!(ending.longest, Duration::ZERO);
         ending.unit(170_000, true, 100, Instant::now());
-        assert_eq!(ending.group.as_ref().map(|group| group.longest), Some(Duration::ZERO));
+        assert_eq!(
+            ending.group.as_ref().map(|group| group.longest),
+            Some(Duration::ZERO)
+        );
     }
 }

@@ -61,7 +61,11 @@ async fn supervise(command: String, first: Running, mut outlet: Outlet) {
             Ok(mut running) => {
                 let stop = pump(&mut running.stdout, &mut outlet, &name).await;
                 // One that closed its output is about to end by itself; how it does is worth knowing.
-                let patience = if matches!(stop, Stop::End) { GRACE } else { Duration::ZERO };
+                let patience = if matches!(stop, Stop::End) {
+                    GRACE
+                } else {
+                    Duration::ZERO
+                };
                 let status = running.end(patience).await;
                 match stop {
                     Stop::Gone => return,
@@ -117,11 +121,7 @@ impl Running {
             .process_group(0)
             .spawn()
             .with_context(|| format!("can't start `sh -c` to run `{command}`"))?;
-        let group = Group(
-            child
-                .id()
-                .and_then(|id| Pid::from_raw(id.try_into().ok()?)),
-        );
+        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
         let (stdout, stderr) = child
             .stdout
             .take()

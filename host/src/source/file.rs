@@ -98,9 +98,11 @@ impl Media {
         let length = file.read(&mut head).await?;
         match &head[..length] {
             [_, _, _, _, kind @ .., _, _, _, _]
-                if [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"]
-                    .iter()
-                    .any(|known| known[..] == *kind) =>
+                if [
+                    b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp",
+                ]
+                .iter()
+                .any(|known| known[..] == *kind) =>
             {
                 Self::of_mp4(file).await
             }

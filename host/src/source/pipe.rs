@@ -257,14 +257,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn key_frames_written_in_pieces_with_pauses_stay_whole() {
-        let (delays, damage) = run(|writer, written| {
-            paced(writer, written, 32 << 10, |_| Duration::from_millis(4))
-        })
-        .await;
+        let (delays, damage) =
+            run(|writer, written| paced(writer, written, 32 << 10, |_| Duration::from_millis(4)))
+                .await;
         assert_eq!((delays.len(), damage), (5 * UNITS, Damage::default()));
         // The pauses, and twice the longest of them: still less than a frame.
         let small: Vec<_> = (24..5 * UNITS).filter(|number| number % 8 != 0).collect();
-        assert!(small.iter().all(|&number| delays[number] <= Duration::from_millis(10)));
+        assert!(
+            small
+                .iter()
+                .all(|&number| delays[number] <= Duration::from_millis(10))
+        );
     }
 
     #[tokio::test(start_paused = true)]

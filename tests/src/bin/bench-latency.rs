@@ -82,7 +82,15 @@ impl Played {
 async fn play(url: &str, joins: &str, seconds: &str) -> Result<Played> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let output = Command::new("node")
-        .args(["play.mjs", "hls.js", url, "--joins", joins, "--seconds", seconds])
+        .args([
+            "play.mjs",
+            "hls.js",
+            url,
+            "--joins",
+            joins,
+            "--seconds",
+            seconds,
+        ])
         .current_dir(&directory)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -90,7 +98,11 @@ async fn play(url: &str, joins: &str, seconds: &str) -> Result<Played> {
         .output()
         .await
         .context("starting node, which drives the browser")?;
-    ensure!(output.status.success(), "play.mjs failed ({})", output.status);
+    ensure!(
+        output.status.success(),
+        "play.mjs failed ({})",
+        output.status
+    );
     let played: Played = serde_json::from_slice(&output.stdout).context("play.mjs prints JSON")?;
     eprintln!(
         "{url}: {} pictures shown, {} dropped, {} waits of {:.1} s in all",
@@ -127,8 +139,27 @@ impl Peer {
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
         let ffmpeg = Command::new("ffmpeg")
-            .args(["-hide_banner", "-loglevel", "error", "-f", "h264", "-framerate", "30"])
-            .args(["-i", "-", "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "30"])
+            .args([
+                "-hide_banner",
+                "-loglevel",
+                "error",
+                "-f",
+                "h264",
+                "-framerate",
+                "30",
+            ])
+            .args([
+                "-i",
+                "-",
+                "-c",
+                "copy",
+                "-f",
+                "hls",
+                "-hls_time",
+                "1",
+                "-hls_list_size",
+                "30",
+            ])
             .args(["-hls_flags", "delete_segments", "-hls_segment_type", "fmp4"])
             .arg(path.join("www/live.m3u8"))
             .stdin(pictures)

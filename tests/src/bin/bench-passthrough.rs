@@ -22,9 +22,13 @@ const WINDOW: u64 = 30;
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let seconds = arguments.next().unwrap_or("30".into());
-    let seconds: u64 = seconds.parse().with_context(|| format!("{seconds:?} is no number"))?;
+    let seconds: u64 = seconds
+        .parse()
+        .with_context(|| format!("{seconds:?} is no number"))?;
     let size = arguments.next().unwrap_or("1280x720".into());
-    let (width, height) = size.split_once('x').context("a size is written as in 1280x720")?;
+    let (width, height) = size
+        .split_once('x')
+        .context("a size is written as in 1280x720")?;
     let clip = Clip::sized(width.parse()?, height.parse()?);
     let pictures = clip.units().await?;
     let bytes: usize = pictures.iter().map(Vec::len).sum();
@@ -36,7 +40,14 @@ async fn main() -> Result<()> {
     // In memory, where there is such a place: the disk is not what is measured.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
     let mut ffmpeg = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error", "-f", "h264", "-framerate"])
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-f",
+            "h264",
+            "-framerate",
+        ])
         .arg(clip.fps.to_string())
         .args(["-i", "-", "-c", "copy", "-f", "dash", "-seg_duration", "1"])
         .args(["-streaming", "1", "-window_size", &WINDOW.to_string()])
@@ -49,7 +60,11 @@ async fn main() -> Result<()> {
     let [ours, theirs] = ids;
     let (ours, theirs) = (ours?, theirs?);
 
-    let feed = Feed::start(pictures, clip.fps, vec![Box::new(to_ours), Box::new(to_theirs)])?;
+    let feed = Feed::start(
+        pictures,
+        clip.fps,
+        vec![Box::new(to_ours), Box::new(to_theirs)],
+    )?;
     sleep(START).await;
     let before = (cpu(ours)?, cpu(theirs)?);
     sleep(Duration::from_secs(seconds)).await;
@@ -95,8 +110,9 @@ fn cpu(id: u32) -> Result<f64> {
         .take(2)
         .map(|field| field.parse::<u64>())
         .sum::<Result<u64, _>>()?;
-    let a_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?;
-    let a_second = a_second.context("the system doesn't tell how long a tick is")?;
+    // SAFETY: it takes a number and gives one.
+    let a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    ensure!(a_second > 0, "the system doesn't tell how long a tick is");
     Ok(ticks as f64 / a_second as f64)
 }
 
@@ -105,6 +121,9 @@ fn resident(id: u32) -> Result<u64> {
     let path = format!("/proc/{id}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.context("VmRSS is missing")?.trim().trim_end_matches(" kB");
+    let kibibytes = line
+        .context("VmRSS is missing")?
+        .trim()
+        .trim_end_matches(" kB");
     Ok(kibibytes.parse::<u64>()? << 10)
 }

@@ -4,10 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use picam_host::plugin::{
-    Answer, Environment, PluginSpec, Plugins, Request, Scope,
-    trial,
-};
+use picam_host::plugin::{Answer, Environment, PluginSpec, Plugins, Request, Scope, trial};
 
 const WARM_UP: usize = 500;
 const CALLS: usize = 20_000;
