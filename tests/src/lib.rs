@@ -25,6 +25,7 @@ mod host;
 pub mod media;
 mod playlist;
 pub mod vm;
+mod watch;
 
 pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
@@ -33,6 +34,7 @@ pub use clip::{Clip, units};
 pub use feed::{Feed, Sent, percentile};
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+pub use watch::{Fetched, Revision, Watched, watch};
 
 use std::path::PathBuf;
 

@@ -102,7 +102,7 @@ fn everything_can_be_said_in_the_file() {
         panic!("{config:?}")
     };
     assert_eq!(plugin.limits.memory, 16 << 20);
-    assert_eq!(plugin.limits.call_time, Duration::from_millis(50));
+    assert_eq!(plugin.limits.call, Duration::from_millis(50));
     assert_eq!(plugin.limits.output, Limits::default().output);
     assert!(plugin.grants.clock && !plugin.grants.kv);
     let pairs = [

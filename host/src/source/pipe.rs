@@ -191,7 +191,7 @@ mod tests {
             }
             units.push(unit);
         }
-        units.repeat(5)
+        std::iter::repeat_n(units, 5).flatten().collect()
     }
 
     /// What came out of a writer: for each picture, how long after its first byte was written; and the damage.

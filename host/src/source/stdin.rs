@@ -82,7 +82,8 @@ struct Input(AsyncFd<std::fs::File>);
 impl Input {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-        Ok(Self(AsyncFd::new(fd.into())?))
+        // SAFETY: a file has one descriptor, which stays open until the file is dropped, and `AsyncFd` owns the file.
+        Ok(Self(unsafe { AsyncFd::register(fd.into()) }?))
     }
 }
 

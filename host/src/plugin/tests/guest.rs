@@ -242,8 +242,14 @@ impl Guest {
         let world = resolve
             .select_world(&[package], Some("playlist-plugin"))
             .unwrap();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-            .unwrap();
+        wit_component::embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            StringEncoding::UTF8,
+            false,
+        )
+        .unwrap();
         module
     }
 }

@@ -52,7 +52,8 @@ async fn render(plugins: &Plugins, path: &str) -> Result<Answer, RenderError> {
         .iter()
         .find(|document| document.path == path)
         .expect("a document of that name");
-    let call = plugins.render(document, &Request::default(), &live());
+    let (request, window) = (Request::default(), live());
+    let call = plugins.render(document, &request, &window);
     // A guard against a hang, far above what any machine needs.
     tokio::time::timeout(Duration::from_secs(120), call)
         .await
