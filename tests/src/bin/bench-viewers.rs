@@ -285,8 +285,11 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, SystemTi
         return Err(io::Error::other("the kernel gives no time of receipt"));
     }
     // SAFETY: a control message of this kind is a `timespec`; it may be unaligned.
-    let stamp: libc::timespec =
-        unsafe { libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned() };
+    let stamp: libc::timespec = unsafe {
+        libc::CMSG_DATA(header)
+            .cast::<libc::timespec>()
+            .read_unaligned()
+    };
     let since = Duration::new(stamp.tv_sec.cast_unsigned(), stamp.tv_nsec as u32);
     Ok((len, UNIX_EPOCH + since))
 }
