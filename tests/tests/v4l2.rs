@@ -99,7 +99,7 @@ async fn h264_of_a_camera_comes_out_bit_for_bit_and_again_after_the_camera_was_a
     };
     let mut vm = Vm::boot(&image, &options).await.unwrap();
     if let Err(error) = camera_comes_and_goes(&mut vm, plugin, &clip, &other).await {
-        let log = vm.run("cat /tmp/host.log /tmp/feed.log; ps").await;
+        let log = vm.run("cat /tmp/host.log /tmp/feed.log").await;
         let log = log.map_or_else(|error| error.to_string(), |output| output.text());
         panic!(
             "{error:?}\n--- the guest:\n{log}\n--- its console:\n{}",

@@ -294,3 +294,93 @@ async fn who_goes_away_before_his_turn_costs_no_call() {
     failure(&plugins, "slow.txt").await;
     assert_eq!(status(&plugins).calls, 2);
 }
+
+#[test]
+#[ignore]
+fn temp_measure() {
+    use crate::plugin::{cache, engine::Runtime, generation::Generation, window};
+    let runtime = Arc::new(Runtime::new().unwrap());
+    let spec: PluginSpec = "ll-hls".parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let c = cache::Cache::open(&dir.path().join("c")).unwrap();
+    for _ in 0..3 {
+        let t = std::time::Instant::now();
+        let _g = Generation::load(&runtime, &spec, &[], Some(&c), Arc::default()).unwrap();
+        println!("load {:?}", t.elapsed());
+    }
+    let g = Generation::load(&runtime, &spec, &[], Some(&c), Arc::default()).unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..100 {
+        g.start().unwrap();
+    }
+    println!("start {:?}", t.elapsed() / 100);
+    let mut i = g.start().unwrap();
+    let snapshot = trial::window(1000..1031, 30, 0);
+    let doc: Arc<str> = g
+        .documents
+        .iter()
+        .find(|d| d.path == "video.m3u8")
+        .unwrap()
+        .path
+        .as_str()
+        .into();
+    let t = std::time::Instant::now();
+    for _ in 0..1000 {
+        std::hint::black_box(window::Presentation::of(&snapshot));
+    }
+    println!("convert {:?}", t.elapsed() / 1000);
+    let p = Arc::new(window::Presentation::of(&snapshot));
+    for with_parts in [30, 3] {
+        let snapshot = trial::window(1000..1031, with_parts, 0);
+        let p2 = Arc::new(window::Presentation::of(&snapshot));
+        let mut times: Vec<_> = (0..5000)
+            .map(|_| {
+                let r = window::Request {
+                    document: doc.clone(),
+                    query: vec![],
+                    headers: vec![],
+                    cookies: vec![],
+                };
+                let t = std::time::Instant::now();
+                std::hint::black_box(i.render(r, &p2).unwrap());
+                t.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!(
+            "parts in {with_parts}: p50 {:?} p99 {:?} min {:?}",
+            times[2500], times[4950], times[0]
+        );
+    }
+    drop(p);
+    let plugins = load(&[spec]).unwrap();
+    let rt = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let snapshot = Arc::new(snapshot);
+    let mut times: Vec<_> = rt.block_on(async {
+        let mut v = vec![];
+        for _ in 0..3000 {
+            let d = plugins
+                .documents()
+                .iter()
+                .find(|d| d.path == "video.m3u8")
+                .unwrap();
+            let t = std::time::Instant::now();
+            std::hint::black_box(
+                plugins
+                    .render(d, &Request::default(), &snapshot)
+                    .await
+                    .unwrap(),
+            );
+            v.push(t.elapsed());
+        }
+        v
+    });
+    times.sort();
+    println!(
+        "round trip p50 {:?} p99 {:?} min {:?}",
+        times[1500], times[2970], times[0]
+    );
+}
