@@ -81,8 +81,12 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
             .with_context(|| format!("starting {program}"))?;
         ensure!(output.status.success(), "{name} failed ({})", output.status);
         let lines = String::from_utf8(output.stdout).context("a table is UTF-8")?;
-        eprint!("{lines}");
-        table.push_str(&lines);
+        // What the host said is among them.
+        for line in lines.lines().filter(|line| line.starts_with("| ")) {
+            eprintln!("{line}");
+            table.push_str(line);
+            table.push('\n');
+        }
     }
     println!(
         "\n| what | picam-host | beside | ratio | budget |\n| --- | --- | --- | --- | --- |\n{table}"
