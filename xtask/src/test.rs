@@ -291,7 +291,7 @@ fn integration_tests(folder: &Path, group: Group) -> Result<Vec<String>> {
 }
 
 /// Installs what a folder's `package-lock.json` names, unless it is there already.
-fn npm(folder: &Path) -> Result<()> {
+pub fn npm(folder: &Path) -> Result<()> {
     let modified =
         |name: &str| std::fs::metadata(folder.join(name)).and_then(|file| file.modified());
     let Ok(wanted) = modified("package-lock.json") else {
