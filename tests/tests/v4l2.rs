@@ -203,8 +203,10 @@ async fn plug_in(vm: &mut Vm) -> anyhow::Result<()> {
 }
 
 async fn feed_the_other(vm: &mut Vm) -> anyhow::Result<()> {
+    // FFmpeg can't loop a file without an index by itself. Its number is that of the last in the pipe.
     vm.must(&format!(
-        "{FEED} -stream_loop -1 -i /other.h264 -c:v copy -f v4l2 /dev/video0 >>/tmp/feed.log 2>&1 & \
+        "while cat /other.h264; do :; done 2>/dev/null | \
+         {FEED} -f h264 -i - -c:v copy -f v4l2 /dev/video0 >>/tmp/feed.log 2>&1 & \
          echo $! >/tmp/feed.pid"
     ))
     .await?;

@@ -13,6 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is held back meanwhile.
 const MOST_BYTES: usize = 64 << 20;
 
+/// No camera for a small board is faster: 240 pictures a second.
+const FASTEST: Duration = Duration::from_millis(4);
+
 /// What to expect of a source that shows a single picture and says nothing.
 const USUAL_FRAME: Duration = Duration::from_nanos(33_333_333);
 
@@ -124,6 +127,9 @@ fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration
     match (stated, measured) {
         // So few pictures say little.
         _ if captures.len() < 8 => stated.or(measured),
+        // What comes in one burst, as when an encoder has been waiting for its reader, says nothing of the rate.
+        (stated, Some(measured)) if measured < FASTEST => stated,
+        (Some(stated), Some(measured)) if measured * 4 < stated => Some(stated),
         // Pictures that come through a pipe are taken notice of early or late, and a rate that is measured a little wrong
         // costs each part a frame.
         (Some(stated), Some(measured))
@@ -202,5 +208,71 @@ mod tests {
             Some(Duration::from_micros(69_600)),
             "a camera that says 30 and does 15"
         );
+    }
+}
+
+#[cfg(test)]
+mod burst_tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::h264::{AccessUnit, ParameterSets};
+
+    /// What a probe finds of pictures that come after these intervals, with an IDR picture every `gop`.
+    fn find(nominal: Nominal, interval: Duration, gop: usize) -> Observed {
+        let sets = Arc::new(ParameterSets {
+            sps: Vec::new(),
+            pps: Vec::new(),
+            width: 16,
+            height: 16,
+            sample_aspect_ratio: (1, 1),
+            frame_rate: None,
+            profile: [66, 0, 10],
+            chroma: [1, 0, 0],
+        });
+        let mut probe = Probe::new(nominal);
+        let mut captured = Monotonic(1_000_000);
+        for n in 0.. {
+            let unit = AccessUnit {
+                data: Bytes::from_static(&[0]),
+                idr: n % gop == 0,
+                parameter_sets: sets.clone(),
+                display_shift: 0,
+            };
+            if let Some(finding) = probe.picture(Picture { unit, captured }) {
+                assert_eq!(finding.held.len(), n + 1, "nothing is lost");
+                return finding.observed;
+            }
+            captured = captured.after(interval);
+        }
+        unreachable!("a second IDR picture ends the probe")
+    }
+
+    #[test]
+    fn pictures_are_believed_rather_than_what_is_said_of_them() {
+        let nominal = Nominal {
+            frame: Some(Duration::from_millis(33)),
+            key_interval: None,
+        };
+        let observed = find(nominal, Duration::from_millis(66), 30);
+        assert_eq!(observed.frame, Duration::from_millis(66));
+        assert_eq!(observed.key_interval, Duration::from_millis(66 * 30));
+    }
+
+    #[test]
+    fn a_burst_says_nothing_of_the_rate() {
+        let nominal = Nominal {
+            frame: Some(Duration::from_millis(33)),
+            key_interval: None,
+        };
+        for interval in [Duration::from_micros(100), Duration::from_millis(6)] {
+            let observed = find(nominal, interval, 30);
+            assert_eq!(observed.frame, Duration::from_millis(33));
+            assert_eq!(observed.key_interval, Duration::from_millis(33 * 30));
+        }
+        let observed = find(Nominal::default(), Duration::from_micros(100), 30);
+        assert_eq!(observed.frame, USUAL_FRAME);
     }
 }
