@@ -179,9 +179,9 @@ impl Session {
             // Advisories need a network that builders may not have.
             licences.args(["--offline", "--locked", "--manifest-path", manifest]);
             licences.args([
-                "check",
                 "--config",
                 "deny.toml",
+                "check",
                 "licenses",
                 "bans",
                 "sources",
