@@ -22,7 +22,7 @@ use crate::{Clip, PATIENCE};
 /// | words | meaning |
 /// |---|---|
 /// | `clip FILE` | send this clip's pictures from here on, from its first, over and over; `{}` stands for the clips passed to [`Camera::new`], in order |
-/// | `rate N` | pictures a second from here on; a camera that halves its rate in the dark keeps its clip |
+/// | `rate N` | pictures a second from here on, decimals permitted; a camera that halves its rate in the dark keeps its clip |
 /// | `play N` | send N pictures |
 /// | `play` | send pictures until there are more words |
 /// | `silence N` | send nothing for N milliseconds |

@@ -20,17 +20,21 @@ mod browser;
 mod camera;
 mod client;
 mod clip;
+mod feed;
 mod host;
 pub mod media;
 mod playlist;
 pub mod vm;
+mod watch;
 
 pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
+pub use feed::{Feed, Sent, percentile};
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+pub use watch::{Fetched, Revision, Watched, watch};
 
 use std::path::PathBuf;
 
@@ -49,7 +53,10 @@ pub fn target_directory() -> PathBuf {
 }
 
 /// `target/debug` or `target/release`, where the binaries are.
-fn profile_directory() -> PathBuf {
+///
+/// # Panics
+/// When the running program lies somewhere else.
+pub fn profile_directory() -> PathBuf {
     let executable = std::env::current_exe().expect("a running program has a path");
     let mut directory = executable.parent().expect("a program lies in a directory");
     // Documentation tests and integration tests lie one level below the binaries.

@@ -27,6 +27,9 @@ pub fn test() -> Vec<&'static str> {
         "gstreamer1.0-plugins-good",
         "gstreamer1.0-tools",
     ]);
+    if Command::new("npm").arg("--version").output().is_err() {
+        packages.extend(["nodejs", "npm"]);
+    }
     if !compiles_to_wasm() {
         packages.extend([
             "rustc-web",

@@ -234,13 +234,12 @@ impl Session {
             self.tally.skip(what, "there is no such test yet");
             return Ok(());
         }
-        if group == Group::Browser {
-            npm(&root().join("tests/browser"))?;
-        }
+        // Players, and a reader of playlists.
+        npm(&root().join("tests/browser"))?;
         // The whole workspace, here and below: with other packages selected, features would differ, and Wasmtime would
         // be compiled anew.
         let mut build = cargo();
-        build.args(["build", "--locked", "--workspace"]);
+        build.args(["build", "--locked", "--workspace", "--bins", "--examples"]);
         if !self.tally.check("the binary", &mut build)? {
             return Ok(());
         }
@@ -292,7 +291,7 @@ fn integration_tests(folder: &Path, group: Group) -> Result<Vec<String>> {
 }
 
 /// Installs what a folder's `package-lock.json` names, unless it is there already.
-fn npm(folder: &Path) -> Result<()> {
+pub fn npm(folder: &Path) -> Result<()> {
     let modified =
         |name: &str| std::fs::metadata(folder.join(name)).and_then(|file| file.modified());
     let Ok(wanted) = modified("package-lock.json") else {

@@ -51,6 +51,9 @@ pub struct Timeline {
 /// How many intervals the prediction looks at. A rate that changes is believed after half as many.
 const MEMORY: usize = 9;
 
+/// So far behind the clock, in microseconds, no hiccup that was made good leaves a timeline.
+const LAGGING: u64 = 500_000;
+
 impl Timeline {
     /// A timeline whose first sample starts no earlier than `start`.
     pub fn new(timing: Timing, start: MediaTime) -> Self {
@@ -84,8 +87,17 @@ impl Timeline {
     }
 
     /// Pictures come so slowly, for so long that it is no hiccup, that one doesn't fit into a part.
+    ///
+    /// A median just above the target is no proof: a camera at half its rate fills its parts to within a millisecond, and
+    /// a busy machine takes notice of its pictures a little early or late. Then it is the timeline that tells, by falling
+    /// behind for good.
     pub fn outgrown(&self) -> bool {
-        self.intervals.len() == MEMORY && self.expected() > micros(self.timing.part_target)
+        let (frame, target) = (self.expected(), micros(self.timing.part_target));
+        let behind = self
+            .last_capture
+            .map_or(0, |capture| capture.0.saturating_sub(self.end.0));
+        self.intervals.len() == MEMORY
+            && (frame > target + target / 16 || (frame > target && behind > LAGGING))
     }
 
     /// Length of the segment so far.
@@ -324,6 +336,36 @@ mod tests {
         );
         assert_eq!(placed.iter().filter(|(_, p)| p.begins_segment).count(), 10);
         assert!(placed.iter().all(|(_, p)| !p.discontinuity));
+    }
+
+    #[test]
+    fn jitter_at_half_the_rate_is_not_a_rate_that_a_part_has_no_room_for() {
+        // Two frames of 33.3 ms a part; then one of 66.7 ms, most of which are taken notice of late.
+        let timing = timing(33_333, 100, 30);
+        let mut timeline = Timeline::new(timing, MediaTime(0));
+        let mut now = 0;
+        for (n, interval) in [70_000, 70_000, 70_000, 70_000, 53_330]
+            .into_iter()
+            .cycle()
+            .take(300)
+            .enumerate()
+        {
+            now += interval;
+            timeline.place(MediaTime(now), n % 30 == 0, false);
+            assert!(!timeline.outgrown(), "picture {n}");
+        }
+    }
+
+    #[test]
+    fn a_rate_just_too_low_shows_by_the_lag_and_a_much_too_low_one_at_once() {
+        for (interval, at_most) in [(70_000, 400), (100_000, 12)] {
+            let mut timeline = Timeline::new(timing(33_333, 100, 30), MediaTime(0));
+            let outgrown = (0..at_most).any(|n| {
+                timeline.place(MediaTime(n * interval), n % 30 == 0, false);
+                timeline.outgrown()
+            });
+            assert!(outgrown, "{interval}");
+        }
     }
 
     #[test]

@@ -117,9 +117,25 @@ impl Activity {
         millis(self.opened.elapsed())
     }
 
+    /// When the request must be complete that has begun to arrive, if one has.
+    pub(super) fn head_due(&self, limits: &Limits) -> Option<Instant> {
+        match self.head.load(Relaxed) {
+            NEVER => None,
+            _ if self.multiplexed.load(Relaxed) => None,
+            head => Some(self.opened + Duration::from_millis(head) + limits.header),
+        }
+    }
+
     fn received(&self) {
         if self.requests.load(Relaxed) == 0 && self.head.load(Relaxed) == NEVER {
             self.head.store(self.now(), Relaxed);
+        }
+    }
+
+    fn sent(&self) {
+        // Over HTTP/2 these may be pings. There the data itself tells.
+        if !self.multiplexed.load(Relaxed) {
+            self.progress.store(self.now(), Relaxed);
         }
     }
 }
@@ -161,7 +177,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A socket that tells the activity when something arrives.
+/// A socket that tells the activity when something arrives or leaves.
 pub(super) struct Watched<T> {
     pub(super) inner: T,
     pub(super) activity: Arc<Activity>,
@@ -188,7 +204,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
+        if poll.is_ready() {
+            self.activity.sent();
+        }
+        poll
     }
 
     fn poll_write_vectored(
@@ -196,7 +216,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        if poll.is_ready() {
+            self.activity.sent();
+        }
+        poll
     }
 
     fn is_write_vectored(&self) -> bool {

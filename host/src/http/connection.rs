@@ -1,4 +1,4 @@
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -59,6 +59,13 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     builder
 }
 
+enum Step<T> {
+    /// The connection is over.
+    Ended(T),
+    /// A request has begun to arrive, and is to be complete by then.
+    Begun(Instant),
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
@@ -93,13 +100,25 @@ pub(super) async fn serve(
     let mut timer = pin!(tokio::time::sleep_until(Instant::now() + limits.header));
     let mut stopping = false;
     loop {
+        // Whatever arrives, arrives while the connection is polled: the beginning of a request brings the timer forward.
+        let due = timer.deadline();
+        let step = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Step::Ended(ended)),
+            Poll::Pending => match activity.head_due(limits) {
+                Some(head) if head < due => Poll::Ready(Step::Begun(head)),
+                _ => Poll::Pending,
+            },
+        });
         tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!("a connection ended early: {error}");
+            step = step => match step {
+                Step::Begun(head) => timer.as_mut().reset(head),
+                Step::Ended(ended) => {
+                    if let Err(error) = ended {
+                        tracing::debug!("a connection ended early: {error}");
+                    }
+                    return;
                 }
-                return;
-            }
+            },
             () = timer.as_mut() => match activity.verdict(limits) {
                 Verdict::Until(then) => timer.as_mut().reset(then),
                 Verdict::Idle if !stopping => {

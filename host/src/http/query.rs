@@ -209,6 +209,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_fuzzers_corpus_passes() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/query");
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(directory).expect("the corpus lies beside the fuzz target") {
+            fuzz(&std::fs::read(entry.unwrap().path()).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs > 0);
+    }
+
     proptest! {
         #[test]
         fn anything_keeps_the_rules(input: Vec<u8>) {

@@ -1,5 +1,5 @@
-use anyhow::{Context as _, bail};
-use wasmparser::{Parser, Payload};
+use anyhow::{Context as _, anyhow, bail};
+use wasmparser::{Parser, Payload, Validator};
 
 use super::suggest::list;
 
@@ -28,14 +28,7 @@ pub(super) fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     if Parser::is_core_wasm(&bytes) {
-        return wit_component::ComponentEncoder::default()
-            .validate(true)
-            .module(&bytes)
-            .and_then(|encoder| encoder.encode())
-            .context(
-                "it is a core module, and can't be made a component; build it with the plugin SDK, or with \
-                 wit-bindgen against this host's wit/ directory",
-            );
+        return from_core_module(&bytes);
     }
     if bytes.is_empty() {
         bail!("it is empty; if it was being written, try again when that is done");
@@ -49,6 +42,28 @@ pub(super) fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         bail!("it is WebAssembly text; turn it into a component first, with `wasm-tools parse`");
     }
     bail!("it is not WebAssembly: it doesn't begin with `\\0asm`");
+}
+
+fn from_core_module(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    // wit-component takes for granted that a module is whole: a truncated one made it panic.
+    Validator::new()
+        .validate_all(module)
+        .context("it is a damaged core module")?;
+    // And should it trip over something else, that is this file's fault, and no reason for a stream to end.
+    let encoded = std::panic::catch_unwind(|| {
+        wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(module)
+            .and_then(|encoder| encoder.encode())
+    });
+    match encoded {
+        Ok(result) => result,
+        Err(_) => Err(anyhow!("what it says of its interfaces makes no sense")),
+    }
+    .context(
+        "it is a core module, and can't be made a component; build it with the plugin SDK, or with wit-bindgen against \
+         this host's wit/ directory",
+    )
 }
 
 impl Shape {
@@ -235,9 +250,6 @@ mod tests {
         assert!(error(b"\x7fELF....").contains("compiled code"));
         assert!(error(b" (component)").contains("text"));
         assert!(error(b"#!/bin/sh").contains("not WebAssembly"));
-        assert!(
-            error(b"\0asm\x01\0\0\0").contains("core module")
-                || error(b"\0asm\x01\0\0\0").contains("no plugin")
-        );
+        assert!(error(b"\0asm\x01\0\0\0\x01").contains("damaged core module"));
     }
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncRead},
+    io::{AsyncRead, AsyncReadExt},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -41,7 +41,10 @@ impl Complaints {
     /// Waits for the last line of a command that has ended. A daemon that it left behind may hold its standard error open
     /// for ever, so not for long.
     pub(super) async fn finish(&mut self) {
-        if timeout(Duration::from_millis(200), &mut self.task).await.is_err() {
+        if timeout(Duration::from_millis(200), &mut self.task)
+            .await
+            .is_err()
+        {
             self.task.abort();
         }
     }
@@ -140,10 +143,22 @@ mod tests {
     #[test]
     fn lines_end_with_either_sign_and_are_cut_when_too_long() {
         let (mut lines, mut seen) = (Lines::default(), Vec::new());
-        for piece in [&b"fra"[..], b"me=1\rframe=2\r\n\n", &[b'x'; 1000], b"\x1b[0m\n"] {
+        for piece in [
+            &b"fra"[..],
+            b"me=1\rframe=2\r\n\n",
+            &[b'x'; 1000],
+            b"\x1b[0m\n",
+        ] {
             lines.push(piece, |line| seen.push(line.to_owned()));
         }
-        assert_eq!(seen, ["frame=1".to_owned(), "frame=2".to_owned(), "x".repeat(LONGEST)]);
+        assert_eq!(
+            seen,
+            [
+                "frame=1".to_owned(),
+                "frame=2".to_owned(),
+                "x".repeat(LONGEST)
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! So this watches where in the stream each wait for bytes was, and how long it took, until the H.264 reader tells where
 //! access units really ended. A wait *inside* one is what mustn't be taken for an end, and an end is only declared when
 //! the pipe has been dry for twice the longest of those, in the picture group before and, fading, in those before that.
-//! An access unit larger than all before is not ended early either: nobody has seen how such a one is written. Where the
+//! An access unit much larger than all before is not ended early either: nobody has seen how such a one is written. Where the
 //! time to wait comes to more than half a frame there is little to gain and much to lose, and nothing is declared. The
 //! program that buffers falls under that by itself: its waits inside access units are as long as a frame.
 //!
@@ -79,11 +79,7 @@ impl Ending {
         }
         self.start = end;
         self.largest = self.largest.max(len);
-        if idr
-            && let Some(group) = self
-                .group
-                .take_if(|group| group.units >= ENOUGH_UNITS)
-        {
+        if idr && let Some(group) = self.group.take_if(|group| group.units >= ENOUGH_UNITS) {
             self.learn(&group, arrived);
         }
         if idr {
@@ -122,7 +118,8 @@ impl Ending {
     /// For how long the pipe has to be dry for an access unit of which `len` bytes are there to be complete; `None` if
     /// that says nothing.
     pub(super) fn settle(&self, len: usize) -> Option<Duration> {
-        self.settle.filter(|_| len <= self.largest)
+        self.settle
+            .filter(|_| len <= self.largest + self.largest / 4)
     }
 }
 
@@ -181,7 +178,11 @@ mod tests {
     #[test]
     fn pauses_longer_than_a_quarter_of_a_frame_leave_no_room() {
         let mut ending = Ending::default();
-        watch(&mut ending, 2, |_, idr| if idr { vec![ms(11)] } else { vec![] });
+        watch(
+            &mut ending,
+            2,
+            |_, idr| if idr { vec![ms(11)] } else { vec![] },
+        );
         assert_eq!(ending.settle(10_000), None);
     }
 
@@ -203,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn an_access_unit_larger_than_all_before_is_not_ended_early() {
+    fn an_access_unit_much_larger_than_all_before_is_not_ended_early() {
         let mut ending = Ending::default();
         watch(&mut ending, 1, |_, _| vec![]);
-        assert_eq!(ending.settle(100_001), None);
+        assert_eq!(ending.settle(125_001), None);
     }
 
     #[test]
@@ -227,6 +228,9 @@ mod tests {
         ending.disturbed(160_000);
         assert_eq!(ending.longest, Duration::ZERO);
         ending.unit(170_000, true, 100, Instant::now());
-        assert_eq!(ending.group.as_ref().map(|group| group.longest), Some(Duration::ZERO));
+        assert_eq!(
+            ending.group.as_ref().map(|group| group.longest),
+            Some(Duration::ZERO)
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use mp4_atom::{Avcc, Codec, FourCC, Header, Moof, Moov, ReadAtom, ReadFrom, Stbl, StszSamples, Trak};
+use mp4_atom::{
+    Avcc, Codec, FourCC, Header, Moof, Moov, ReadAtom, ReadFrom, Stbl, StszSamples, Trak,
+};
 
 /// No `moov` or `moof` of a real file is larger; some 30 hours of video have 100 MB of tables.
 const MAX_BOX: usize = 256 << 20;
@@ -171,24 +173,24 @@ impl Track {
             (None, Some(stco)) => stco.entries.iter().map(|&at| at.into()).collect(),
             (None, None) => Vec::new(),
         };
-        let (count, size_of): (usize, Box<dyn Fn(usize) -> Option<u32>>) = match &stbl.stsz.samples {
+        let (count, size_of): (usize, Box<dyn Fn(usize) -> Option<u32>>) = match &stbl.stsz.samples
+        {
             StszSamples::Identical { count, size } => (*count as usize, Box::new(|_| Some(*size))),
             StszSamples::Different { sizes } => {
                 (sizes.len(), Box::new(|number| sizes.get(number).copied()))
             }
         };
-        let mut durations = stbl
-            .stts
-            .entries
-            .iter()
-            .flat_map(|entry| std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize));
+        let mut durations =
+            stbl.stts.entries.iter().flat_map(|entry| {
+                std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize)
+            });
         let runs = &stbl.stsc.entries;
         let mut number = 0;
         for (index, run) in runs.iter().enumerate() {
             let first = (run.first_chunk as usize).saturating_sub(1);
-            let end = runs
-                .get(index + 1)
-                .map_or(chunks.len(), |next| (next.first_chunk as usize).saturating_sub(1));
+            let end = runs.get(index + 1).map_or(chunks.len(), |next| {
+                (next.first_chunk as usize).saturating_sub(1)
+            });
             for &chunk in chunks.get(first..end.min(chunks.len())).unwrap_or(&[]) {
                 let mut offset = chunk;
                 for _ in 0..run.samples_per_chunk {
@@ -213,8 +215,17 @@ impl Track {
     }
 
     /// A movie fragment (ISO/IEC 14496-12, 8.8), which begins at byte `start`.
-    fn add_fragment(&mut self, moof: &Moof, start: u64, defaults: &Fragments) -> anyhow::Result<()> {
-        for traf in moof.traf.iter().filter(|traf| traf.tfhd.track_id == defaults.track_id) {
+    fn add_fragment(
+        &mut self,
+        moof: &Moof,
+        start: u64,
+        defaults: &Fragments,
+    ) -> anyhow::Result<()> {
+        for traf in moof
+            .traf
+            .iter()
+            .filter(|traf| traf.tfhd.track_id == defaults.track_id)
+        {
             let base = traf.tfhd.base_data_offset.unwrap_or(start);
             if let Some(tfdt) = &traf.tfdt {
                 // Never back: time goes on, and so do we.
@@ -271,9 +282,15 @@ struct Fragments {
 }
 
 fn avcc(trak: &Trak) -> Option<&Avcc> {
-    trak.mdia.minf.stbl.stsd.codecs.iter().find_map(|codec| match codec {
-        Codec::Avc1(entry) => Some(&entry.avcc),
-        Codec::Avc3(entry) => Some(&entry.avcc),
-        _ => None,
-    })
+    trak.mdia
+        .minf
+        .stbl
+        .stsd
+        .codecs
+        .iter()
+        .find_map(|codec| match codec {
+            Codec::Avc1(entry) => Some(&entry.avcc),
+            Codec::Avc3(entry) => Some(&entry.avcc),
+            _ => None,
+        })
 }

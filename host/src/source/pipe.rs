@@ -155,7 +155,7 @@ impl Pump<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Mutex;
 
     use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -170,7 +170,7 @@ mod tests {
 
     /// Five times the stream in access units, with key frames of 150 KB: `cabac_zero_word`s, as an encoder appends that
     /// has to keep its bit rate, make up for the smallness of ours.
-    fn units() -> Vec<Vec<u8>> {
+    pub(in crate::source) fn units() -> Vec<Vec<u8>> {
         let mut starts: Vec<usize> = Vec::new();
         let mut headers = None;
         for at in memchr::memmem::find_iter(STREAM, &[0, 0, 1]) {
@@ -252,19 +252,22 @@ mod tests {
         assert_eq!((delays.len(), damage), (5 * UNITS, Damage::default()));
         assert!(delays[..8].iter().all(|&delay| delay >= FRAME));
         let late = delays[9..].iter().max().unwrap();
-        assert!(*late <= Duration::from_millis(4), "{late:?}");
+        assert!(*late <= Duration::from_millis(4), "{delays:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn key_frames_written_in_pieces_with_pauses_stay_whole() {
-        let (delays, damage) = run(|writer, written| {
-            paced(writer, written, 32 << 10, |_| Duration::from_millis(4))
-        })
-        .await;
+        let (delays, damage) =
+            run(|writer, written| paced(writer, written, 32 << 10, |_| Duration::from_millis(4)))
+                .await;
         assert_eq!((delays.len(), damage), (5 * UNITS, Damage::default()));
         // The pauses, and twice the longest of them: still less than a frame.
         let small: Vec<_> = (24..5 * UNITS).filter(|number| number % 8 != 0).collect();
-        assert!(small.iter().all(|&number| delays[number] <= Duration::from_millis(10)));
+        assert!(
+            small
+                .iter()
+                .all(|&number| delays[number] <= Duration::from_millis(10))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,8 +302,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_nobody_could_expect_costs_one_group_and_all_trust() {
+        const PIECE: usize = 100_001;
+        assert_ne!(units()[48][PIECE - 1], 0, "a slice can't end in a zero");
         let (delays, damage) = run(|writer, written| {
-            paced(writer, written, 100_000, |number| {
+            paced(writer, written, PIECE, |number| {
                 Duration::from_millis(if number == 48 { 35 } else { 1 })
             })
         })

@@ -19,7 +19,9 @@ pub enum SourceSpec {
 
 /// Why something is no source.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{given}` is no source{hint}: it can be `auto`, `/dev/videoN`, `pattern`, `file:PATH`, `exec:COMMAND` or `-`")]
+#[error(
+    "`{given}` is no source{hint}: it can be `auto`, `/dev/videoN`, `pattern`, `file:PATH`, `exec:COMMAND` or `-`"
+)]
 pub struct BadSource {
     given: String,
     hint: String,

@@ -1,15 +1,16 @@
 //! `-`: an H.264 byte stream on standard input. Its end is the end of the stream.
 
 use std::{
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal},
     os::fd::{AsFd, OwnedFd},
-    pin::Pin,
-    task::{Context as Waker, Poll, ready},
 };
 
 use anyhow::{Context, ensure};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use tokio::io::{AsyncRead, ReadBuf, unix::AsyncFd};
+use rustix::fs::{FileType, fstat};
+use tokio::{
+    io::AsyncRead,
+    net::{UnixStream, unix::pipe},
+};
 
 use super::{
     Nominal, Source,
@@ -38,20 +39,36 @@ pub fn open() -> anyhow::Result<Source> {
 
 fn open_fd(fd: OwnedFd) -> anyhow::Result<Source> {
     let kind = FileType::from_raw_mode(fstat(&fd).context("can't read standard input")?.st_mode);
-    let (mut outlet, source) = Outlet::new("standard input, H264", Nominal::default());
-    let name = "the program that feeds standard input";
-    if kind == FileType::RegularFile {
-        tracing::warn!(
-            "standard input is a file, and read as fast as it can be: `--source file:PATH` plays one in real time"
-        );
-        let file = tokio::fs::File::from_std(fd.into());
-        tokio::spawn(async move { finish(pump(file, &mut outlet, name).await, outlet).await });
-    } else {
-        enlarge(&fd);
-        let input = Input::new(fd).context("can't wait for bytes on standard input")?;
-        tokio::spawn(async move { finish(pump(input, &mut outlet, name).await, outlet).await });
+    let (outlet, source) = Outlet::new("standard input, H264", Nominal::default());
+    let wait = "can't wait for bytes on standard input";
+    // Tokio's own standard input reads in a thread that can't be stopped, which would keep the host from ending.
+    match kind {
+        FileType::Fifo => {
+            enlarge(&fd);
+            start(pipe::Receiver::from_owned_fd(fd).context(wait)?, outlet);
+        }
+        FileType::Socket => {
+            let socket = std::os::unix::net::UnixStream::from(fd);
+            socket.set_nonblocking(true).context(wait)?;
+            start(UnixStream::from_std(socket).context(wait)?, outlet);
+        }
+        _ => {
+            if kind == FileType::RegularFile {
+                tracing::warn!(
+                    "standard input is a file, and read as fast as it can be: `--source file:PATH` plays one in real time"
+                );
+            }
+            start(tokio::fs::File::from_std(fd.into()), outlet);
+        }
     }
     Ok(source)
+}
+
+fn start(input: impl AsyncRead + Unpin + Send + 'static, mut outlet: Outlet) {
+    tokio::spawn(async move {
+        let stop = pump(input, &mut outlet, "the program that feeds standard input").await;
+        finish(stop, outlet).await;
+    });
 }
 
 async fn finish(stop: Stop, mut outlet: Outlet) {
@@ -70,40 +87,6 @@ pub(super) fn enlarge(pipe: impl AsFd) {
     const ENOUGH: usize = 1 << 20;
     if let Err(error) = rustix::pipe::fcntl_setpipe_size(pipe, ENOUGH) {
         tracing::debug!("the pipe stays as it is: {error}");
-    }
-}
-
-/// A descriptor that can be waited for: a pipe, a socket, a character device.
-///
-/// Tokio's own standard input reads in a thread that can't be stopped, which would keep the host from ending.
-#[derive(Debug)]
-struct Input(AsyncFd<std::fs::File>);
-
-impl Input {
-    fn new(fd: OwnedFd) -> io::Result<Self> {
-        fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-        Ok(Self(AsyncFd::register(fd.into())?))
-    }
-}
-
-impl AsyncRead for Input {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Waker<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.0.poll_read_ready(context))?;
-            let unfilled = buffer.initialize_unfilled();
-            match ready.try_io(|fd| fd.get_ref().read(unfilled)) {
-                Ok(Ok(len)) => {
-                    buffer.advance(len);
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
-            }
-        }
     }
 }
 

@@ -90,14 +90,7 @@ impl Probe {
 
     fn finish(&mut self) -> Finding {
         let stated = self.nominal.frame.or_else(|| self.stated_frame());
-        let measured = mean_interval(&self.captures);
-        // So few pictures say little.
-        let frame = if self.captures.len() < 8 {
-            stated.or(measured)
-        } else {
-            measured
-        };
-        let frame = frame
+        let frame = interval(stated, &self.captures)
             .filter(|frame| !frame.is_zero())
             .unwrap_or(USUAL_FRAME);
         let counted = match self.keys[..] {
@@ -125,6 +118,40 @@ impl Probe {
     }
 }
 
+/// The time between two pictures: measured, unless what the stream says of itself is the better guess.
+fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration> {
+    let measured = mean_interval(captures);
+    match (stated, measured) {
+        // So few pictures say little.
+        _ if captures.len() < 8 => stated.or(measured),
+        // Pictures that come through a pipe are taken notice of early or late, and a rate that is measured a little wrong
+        // costs each part a frame.
+        (Some(stated), Some(measured))
+            if !steady(captures) && stated.abs_diff(measured) * 10 <= stated =>
+        {
+            Some(stated)
+        }
+        _ => measured,
+    }
+}
+
+/// Most pictures come on time, to within a twentieth of the interval: the captures' clock is exact.
+fn steady(captures: &[Monotonic]) -> bool {
+    let mut intervals: Vec<_> = captures
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]))
+        .collect();
+    intervals.sort_unstable();
+    let Some(median) = intervals.get(intervals.len() / 2) else {
+        return false;
+    };
+    let on_time = intervals
+        .iter()
+        .filter(|interval| interval.abs_diff(*median) * 20 <= *median)
+        .count();
+    on_time * 5 >= intervals.len() * 4
+}
+
 /// The mean of the intervals that are near their median: exact, and not misled by a hiccup.
 fn mean_interval(captures: &[Monotonic]) -> Option<Duration> {
     let mut intervals: Vec<_> = captures
@@ -138,4 +165,42 @@ fn mean_interval(captures: &[Monotonic]) -> Option<Duration> {
         .filter(|interval| interval.abs_diff(median) * 2 <= median)
         .collect();
     Some(near.iter().sum::<Duration>() / u32::try_from(near.len()).ok()?.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATED: Option<Duration> = Some(Duration::from_micros(33_333));
+
+    fn captures(intervals: impl IntoIterator<Item = u64>) -> Vec<Monotonic> {
+        let mut now = 0;
+        let later = intervals.into_iter().map(|interval| {
+            now += interval;
+            Monotonic(now)
+        });
+        std::iter::once(Monotonic(0)).chain(later).collect()
+    }
+
+    #[test]
+    fn an_exact_clock_is_believed_more_than_the_stream() {
+        let exact = captures(std::iter::repeat_n(34_500, 30));
+        assert_eq!(
+            interval(STATED, &exact),
+            Some(Duration::from_micros(34_500))
+        );
+    }
+
+    #[test]
+    fn a_jittery_clock_is_believed_less_than_the_stream_if_they_are_near() {
+        let jitter = [45_000, 21_000, 33_000, 47_000, 28_000];
+        let jittery = captures(jitter.into_iter().cycle().take(30));
+        assert_eq!(interval(STATED, &jittery), STATED);
+        let slow = captures(jitter.map(|length| length * 2).into_iter().cycle().take(30));
+        assert_eq!(
+            interval(STATED, &slow),
+            Some(Duration::from_micros(69_600)),
+            "a camera that says 30 and does 15"
+        );
+    }
 }

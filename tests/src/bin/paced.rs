@@ -102,7 +102,17 @@ impl Paced {
             let needed = || number.with_context(|| format!("{word} needs a number, in {script:?}"));
             match word {
                 "clip" => self.load(words.next().context("clip needs a file")?)?,
-                "rate" => self.interval = Duration::from_secs(1) / u32::try_from(needed()?)?.max(1),
+                "rate" => {
+                    // Half of 25 is no whole number.
+                    let rate = match number {
+                        Some(whole) => whole as f64,
+                        None => words
+                            .next()
+                            .context("rate needs a number")?
+                            .parse::<f64>()?,
+                    };
+                    self.interval = Duration::try_from_secs_f64(1.0 / rate)?;
+                }
                 "play" => match number {
                     Some(count) => (0..count).try_for_each(|_| self.play())?,
                     None if words.peek().is_none() => return Ok(Step::Play),

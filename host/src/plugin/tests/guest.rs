@@ -178,7 +178,7 @@ impl Guest {
                 (global $heap (mut i32) (i32.const 65536))
                 (global $calls (mut i32) (i32.const 0))
                 (data (i32.const 1024) "{data}")
-                (func (export "cabi_realloc") (param i32 i32 $align i32 $size i32) (result i32)
+                (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
                     (local $at i32)
                     (local.set $at (i32.and
                         (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))

@@ -1,0 +1,236 @@
+//! From camera to screen in Chromium, with hls.js as it comes from npm: our stream beside FFmpeg's HLS from nginx.
+//!
+//!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
+//!
+//! The pictures are those of the test pattern, 30 a second with a key frame each second, and carry the clock that is
+//! read back from the screen (`tests/browser/play.mjs`). Each join watches for so many seconds.
+//!
+//! Prints lines of the table that `cargo xtask bench` prints.
+
+use std::{
+    fs::Permissions,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use picam_tests::{Host, PATIENCE, profile_directory};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
+
+/// What `play.mjs` prints, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Played {
+    median: Option<f64>,
+    p90: Option<f64>,
+    waits: u32,
+    #[serde(rename = "waitedSeconds")]
+    waited_seconds: f64,
+    dropped: u64,
+    frames: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let joins = arguments.next().unwrap_or("20".into());
+    let seconds = arguments.next().unwrap_or("10".into());
+    let size = arguments.next().unwrap_or("1280x720".into());
+
+    let peer = Peer::start(&size).await?;
+    let theirs = play(&peer.url, &joins, &seconds).await?;
+    drop(peer);
+    let (median, p90) = theirs.seconds()?;
+    for (part, budget) in [(100, "≤ 0.45 s, p90 ≤ 0.6 s"), (200, "≤ 0.9 s")] {
+        let host = Host::source("pattern")
+            .arguments(["--size", &size])
+            .plugin(&format!("ll-hls.wasm,part-ms={part}"))
+            .start()
+            .await?;
+        host.media_playlist().await?;
+        let ours = play(&host.url("/cam/live.m3u8"), &joins, &seconds).await?;
+        host.stop().await?;
+        let (own, own90) = ours.seconds()?;
+        println!(
+            "| camera to screen, hls.js in Chromium, `part-ms={part}` ({size}, {joins} joins of {seconds} s) | median {own:.2} s, \
+             p90 {own90:.2} s, {} stalls | FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} \
+             stalls | {:.2} | {budget} |",
+            ours.waits,
+            theirs.waits,
+            own / median
+        );
+    }
+    Ok(())
+}
+
+impl Played {
+    fn seconds(&self) -> Result<(f64, f64)> {
+        let read = "the player showed no picture whose clock could be read";
+        let (median, p90) = (self.median.context(read)?, self.p90.context(read)?);
+        Ok((median / 1e3, p90 / 1e3))
+    }
+}
+
+/// Watches a stream in Chromium.
+async fn play(url: &str, joins: &str, seconds: &str) -> Result<Played> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let output = Command::new("node")
+        .args([
+            "play.mjs",
+            "hls.js",
+            url,
+            "--joins",
+            joins,
+            "--seconds",
+            seconds,
+        ])
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("starting node, which drives the browser")?;
+    ensure!(
+        output.status.success(),
+        "play.mjs failed ({})",
+        output.status
+    );
+    let played: Played = serde_json::from_slice(&output.stdout).context("play.mjs prints JSON")?;
+    eprintln!(
+        "{url}: {} pictures shown, {} dropped, {} waits of {:.1} s in all",
+        played.frames, played.dropped, played.waits, played.waited_seconds
+    );
+    Ok(played)
+}
+
+/// The pattern by way of FFmpeg and nginx. Everything ends when this is dropped.
+struct Peer {
+    url: String,
+    _pattern: Child,
+    _ffmpeg: Child,
+    _nginx: Child,
+    _directory: TempDir,
+}
+
+impl Peer {
+    async fn start(size: &str) -> Result<Self> {
+        // In memory, where there is such a place, as one would do it.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let path = directory.path();
+        // nginx's workers are another user when all this runs as root.
+        std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        std::fs::create_dir(path.join("www"))?;
+
+        let (pictures, to_ffmpeg) = std::io::pipe()?;
+        let program = profile_directory().join("examples/pattern_h264");
+        let pattern = Command::new(&program)
+            .arg(size)
+            .stdin(Stdio::null())
+            .stdout(to_ffmpeg)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let ffmpeg = Command::new("ffmpeg")
+            .args([
+                "-hide_banner",
+                "-loglevel",
+                "error",
+                "-f",
+                "h264",
+                "-framerate",
+                "30",
+            ])
+            .args([
+                "-i",
+                "-",
+                "-c",
+                "copy",
+                "-f",
+                "hls",
+                "-hls_time",
+                "1",
+                "-hls_list_size",
+                "30",
+            ])
+            .args(["-hls_flags", "delete_segments", "-hls_segment_type", "fmp4"])
+            .arg(path.join("www/live.m3u8"))
+            .stdin(pictures)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting ffmpeg (on Debian: apt-get install ffmpeg)")?;
+
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = path.join("nginx.conf");
+        std::fs::write(&config, nginx_config(path, port))?;
+        let nginx = Command::new("nginx")
+            .arg("-p")
+            .arg(path)
+            .arg("-c")
+            .arg(&config)
+            .args(["-e", "stderr"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting nginx (on Debian: apt-get install nginx-light)")?;
+
+        let started = Instant::now();
+        while std::fs::read_to_string(path.join("www/live.m3u8"))
+            .map_or(0, |playlist| playlist.matches("#EXTINF").count())
+            < 4
+        {
+            ensure!(started.elapsed() < PATIENCE, "ffmpeg wrote no playlist");
+            sleep(Duration::from_millis(200)).await;
+        }
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}/live.m3u8"),
+            _pattern: pattern,
+            _ffmpeg: ffmpeg,
+            _nginx: nginx,
+            _directory: directory,
+        })
+    }
+}
+
+fn nginx_config(path: &Path, port: u16) -> String {
+    let path = path.display();
+    format!(
+        "daemon off;
+master_process off;
+worker_processes 1;
+pid {path}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {path}/body;
+    proxy_temp_path {path}/proxy;
+    fastcgi_temp_path {path}/fastcgi;
+    uwsgi_temp_path {path}/uwsgi;
+    scgi_temp_path {path}/scgi;
+    types {{
+        application/vnd.apple.mpegurl m3u8;
+        video/mp4 m4s mp4;
+    }}
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 65;
+    server {{
+        listen 127.0.0.1:{port};
+        root {path}/www;
+        add_header Access-Control-Allow-Origin *;
+        location ~ \\.m3u8$ {{
+            add_header Access-Control-Allow-Origin *;
+            add_header Cache-Control no-cache;
+        }}
+    }}
+}}
+"
+    )
+}
