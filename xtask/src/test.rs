@@ -248,10 +248,8 @@ impl Session {
         tests
             .args(names.iter().flat_map(|name| ["--test", name]))
             .args(&self.filter);
-        if group != Group::Blackbox {
-            // A browser, or an emulated machine, is company enough for a host that is to keep time.
-            tests.args(["--", "--test-threads=1"]);
-        }
+        // One at a time: each test starts hosts enough, and a browser or an emulated machine, for two processors.
+        tests.args(["--", "--test-threads=1"]);
         if let Some(fresh) = &self.fresh {
             tests.env("PICAM_PLUGINS", fresh);
         }
