@@ -60,7 +60,10 @@ const FAILURE: Duration = Duration::from_secs(1);
 /// What came of a request for a document.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
+    /// As of the position.
     Document(Arc<Document>),
+    /// From before: the plugin fails. Caches may keep it for the rest of its time only.
+    Late(Arc<Document>),
     /// The plugin's status and reason.
     Refused(u16, Arc<str>),
     /// The reason is in the log. Viewers get 503.
@@ -142,6 +145,13 @@ impl Cache {
             table: Mutex::default(),
             waiting: AtomicUsize::new(0),
         })
+    }
+
+    /// How many outcomes are kept or under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.slots.len()
     }
 
     /// The documents there are now.
@@ -289,7 +299,7 @@ impl Cache {
             };
             tracing::warn!(document = document.path, "no document: {failure}");
             let reply = match last_good.filter(|document| document.fresh_for().is_some()) {
-                Some(document) => Reply::Document(document),
+                Some(document) => Reply::Late(document),
                 None => Reply::Failed,
             };
             break Outcome::of(reply, &window, true);

@@ -9,6 +9,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     conditions::Conditions,
+    document::Document,
     documents::{Cache, Reply},
     hold::{self, FIRST_PICTURE, Phase},
     media, query,
@@ -196,14 +197,11 @@ impl Shared {
         let work = self.cache.get(documents.clone(), index, request, window);
         match hold::hold(deadline, phase, work).await {
             Ok(Reply::Document(document)) => {
-                // What is sent late, because the plugin fails, may be kept for the rest of its time only.
-                let age = document.fresh_for().unwrap_or(0);
-                let fields = DocumentFields {
-                    cache_control: reply::max_age(age, false),
-                    vary: vary(&documents[index].reads),
-                    priority: Some(HeaderValue::from_static("u=1")),
-                };
-                reply::document(&document, fields, conditions)
+                self::document(&document, document.max_age, &documents[index], conditions)
+            }
+            Ok(Reply::Late(document)) => {
+                let left = document.fresh_for().unwrap_or(0);
+                self::document(&document, left, &documents[index], conditions)
             }
             Ok(Reply::Refused(status, reason)) => {
                 let status = StatusCode::from_u16(status)
@@ -240,6 +238,20 @@ impl Shared {
             Health::Ended => reply::unavailable("the source has come to its end"),
         }
     }
+}
+
+fn document(
+    document: &Document,
+    max_age: u32,
+    spec: &DocumentSpec,
+    conditions: &Conditions,
+) -> Response {
+    let fields = DocumentFields {
+        cache_control: reply::max_age(max_age, false),
+        vary: vary(&spec.reads),
+        priority: Some(HeaderValue::from_static("u=1")),
+    };
+    reply::document(document, fields, conditions)
 }
 
 fn gone() -> Response {

@@ -337,3 +337,55 @@ async fn declared_fields_and_cookies_reach_the_plugin_and_tell_documents_apart()
     }
     assert_eq!(stage.policy.calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_is_still_true_may_be_kept_for_its_whole_time() {
+    let stage = Stage::playing();
+    let mut viewer = stage.viewer(Http::One).await;
+    viewer.get(MEDIA).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let got = viewer.get(MEDIA).await;
+    assert_eq!(got.header("cache-control"), Some("public, max-age=4"));
+    assert_eq!(stage.policy.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_requests_that_wait_are_bounded_and_plain_ones_still_answered() {
+    let stage = Stage::playing();
+    let mut viewers = Vec::new();
+    for connection in 0..6 {
+        let Client::Two(client) = stage.viewer(Http::Two).await else {
+            unreachable!("HTTP/2 was asked for");
+        };
+        for stream in 0..100 {
+            let mut viewer = Client::Two(client.clone());
+            // The same to the plugin, and different to us.
+            let zeros = "0".repeat(connection * 100 + stream);
+            let path = format!("/cam/run/media.m3u8?_HLS_msn={zeros}6");
+            viewers.push(tokio::spawn(async move { viewer.get(&path).await }));
+        }
+    }
+    settle().await;
+    let (refused, held): (Vec<_>, Vec<_>) =
+        viewers.into_iter().partition(|viewer| viewer.is_finished());
+    assert_eq!((refused.len(), held.len()), (88, 512));
+    for viewer in refused {
+        assert_eq!(viewer.await.expect("no panic").status, 503);
+    }
+    let mut viewer = stage.viewer(Http::One).await;
+    assert_eq!(viewer.get(MEDIA).await.status, 200);
+    stage.publish(7, 0);
+    for viewer in held {
+        assert_eq!(viewer.await.expect("no panic").status, 200);
+    }
+    // And what came of them is forgotten.
+    for part in 0..100 {
+        let path = format!("/cam/run/media.m3u8?_HLS_msn=5&_HLS_part={part}");
+        assert_eq!(viewer.get(&path).await.status, 200);
+    }
+    assert!(
+        stage.shared.cache.len() <= 64,
+        "{}",
+        stage.shared.cache.len()
+    );
+}

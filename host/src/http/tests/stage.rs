@@ -293,7 +293,7 @@ pub struct Stage {
     pub health: watch::Sender<Health>,
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
 }
 
 impl Stage {
