@@ -1,7 +1,7 @@
 //! Counts what passed and what failed, over test runners of several kinds.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     process::{Command, Stdio},
 };
 
@@ -50,7 +50,8 @@ impl Tally {
             let counts = counts(&line);
             passed += counts.0;
             failed += counts.1;
-            writeln!(std::io::stdout(), "{line}").context("writing to standard output")?;
+            // Not straight to standard output: what our own tests show here must not be counted by who runs them.
+            println!("{line}");
         }
         let good = child.wait()?.success();
         self.passed += passed;
