@@ -1,5 +1,5 @@
 //! A camera for trying things out: the test pattern, clock bar included, as an H.264 byte stream on standard output, just
-//! as `rpicam-vid -t 0 --inline -o -` would send pictures.
+//! as `rpicam-vid -t 0 --inline --flush -o -` would send pictures.
 //!
 //! ```sh
 //! cargo build --example pattern
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         width,
         height,
         fps,
-        bitrate: 1_000_000,
+        bitrate: 2_000_000,
         key_interval: Duration::from_secs(1),
     })?;
     let mut output = std::io::stdout().lock();

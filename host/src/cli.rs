@@ -61,7 +61,7 @@ const AFTER_HELP: &str = "\
 Examples:
   picam-host
   picam-host --source pattern --plugin ll-hls.wasm,part-ms=100
-  picam-host --source 'exec:rpicam-vid -t 0 --inline -o -'
+  picam-host --source 'exec:rpicam-vid -t 0 --inline --flush -o -'
 
 Everything here can also be said in a TOML file. RUST_LOG=picam_host=debug says more.";
 

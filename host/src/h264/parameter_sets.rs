@@ -78,6 +78,21 @@ impl ParameterSets {
         })
     }
 
+    /// Something to test with that no bit of is looked at.
+    #[cfg(test)]
+    pub(crate) fn example(width: u32) -> Self {
+        Self {
+            sps: vec![Bytes::from_static(&[0x67, 0x42, 0xc0, 0x0a, 0xda])],
+            pps: vec![Bytes::from_static(&[0x68, 0xce, 0x38, 0x80])],
+            width,
+            height: 64,
+            sample_aspect_ratio: (1, 1),
+            frame_rate: None,
+            profile: [0x42, 0xc0, 0x0a],
+            chroma: [1, 0, 0],
+        }
+    }
+
     /// The `codecs` parameter of RFC 6381: `avc1.64001f`.
     pub fn codecs(&self) -> String {
         let [profile, constraints, level] = self.profile;

@@ -338,16 +338,7 @@ mod tests {
     }
 
     fn push(ring: &mut Ring, discontinuity: bool) {
-        let sets = ParameterSets {
-            sps: Vec::new(),
-            pps: Vec::new(),
-            width: 16,
-            height: 16,
-            sample_aspect_ratio: (1, 1),
-            frame_rate: None,
-            profile: [66, 0, 10],
-            chroma: [1, 0, 0],
-        };
+        let sets = ParameterSets::example(64);
         let init = Arc::new(InitSegment {
             path: "init-0.mp4".into(),
             data: Bytes::from_static(b"init"),

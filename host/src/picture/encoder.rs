@@ -249,23 +249,11 @@ impl Encoder {
         {
             return Ok(());
         }
-        let size = self.settings.size;
-        let Some(&[_, profile, constraints, level, ..]) = sps.first().map(|sps| &sps[..]) else {
-            return Err(EncodeError::Unexpected {
-                size,
-                got: "no sequence parameter set",
-            });
-        };
-        self.parameter_sets = Some(Arc::new(ParameterSets {
-            sps,
-            pps,
-            width: size.width(),
-            height: size.height(),
-            sample_aspect_ratio: (1, 1),
-            frame_rate: None,
-            profile: [profile, constraints, level],
-            chroma: [1, 0, 0],
-        }));
+        let sets = ParameterSets::new(sps, pps).map_err(|_| EncodeError::Unexpected {
+            size: self.settings.size,
+            got: "parameter sets that can't be read",
+        })?;
+        self.parameter_sets = Some(Arc::new(sets));
         Ok(())
     }
 }

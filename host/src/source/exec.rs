@@ -46,7 +46,11 @@ pub fn open(command: &str) -> anyhow::Result<Source> {
         "`exec:` needs a command, such as `exec:rpicam-vid -t 0 --inline --flush -o -`"
     );
     let running = Running::start(command)?;
-    let (outlet, source) = Outlet::new(format_args!("`{command}`, H264"), Nominal::default());
+    let (outlet, source) = Outlet::new(
+        "command",
+        format_args!("`{command}`, H264"),
+        Nominal::default(),
+    );
     tokio::spawn(supervise(command.to_owned(), running, outlet));
     Ok(source)
 }
@@ -219,6 +223,13 @@ mod tests {
             assert!(reason.contains(&command), "{reason}");
             assert_eq!(source.damage.borrow().restarts, restarts);
         }
+    }
+
+    #[tokio::test]
+    async fn viewers_are_not_told_the_command() {
+        let source = open("sleep 60 # --password=secret").unwrap();
+        assert!(source.description.contains("secret"));
+        assert_eq!(source.name, "command");
     }
 
     #[tokio::test]

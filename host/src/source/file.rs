@@ -40,7 +40,7 @@ pub async fn open(path: &Path, wanted: &Wanted) -> anyhow::Result<Source> {
     let what = || format!("can't play `{}`", path.display());
     let media = Media::open(path, wanted).await.with_context(what)?;
     let description = format!("{}, H264 {}", path.display(), media.description);
-    let (outlet, source) = Outlet::new(description, media.nominal);
+    let (outlet, source) = Outlet::new("file", description, media.nominal);
     let player = Player {
         path: path.to_owned(),
         kind: media.kind,

@@ -105,7 +105,9 @@ pub struct Source {
     pub nominal: Nominal,
     /// Asks for an IDR picture as soon as may be.
     pub key_frames: KeyFrames,
-    /// What it is, for people: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
+    /// What viewers may read of it, on the slate and on `/healthz`: no command line, and no path but that of a device.
+    pub name: String,
+    /// What it is, for the person who runs the host: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
     pub description: String,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,

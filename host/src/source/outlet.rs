@@ -30,7 +30,11 @@ pub(super) struct Outlet {
 
 impl Outlet {
     /// The sending end, and the source that receives from it, which can't be asked for key frames.
-    pub(super) fn new(description: impl fmt::Display, nominal: Nominal) -> (Self, Source) {
+    pub(super) fn new(
+        name: &str,
+        description: impl fmt::Display,
+        nominal: Nominal,
+    ) -> (Self, Source) {
         let (events, receiver) = mpsc::channel(PICTURES);
         let (damage, damage_receiver) = watch::channel(Damage::default());
         let (key_frames, _) = KeyFrames::new();
@@ -45,6 +49,7 @@ impl Outlet {
             events: receiver,
             nominal,
             key_frames,
+            name: name.to_owned(),
             description: description.to_string(),
             damage: damage_receiver,
         };

@@ -83,6 +83,7 @@ pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
             key_interval: Some(key_interval),
         },
         key_frames,
+        name: "test pattern".into(),
         description: format!("test pattern, H264 {size} at {fps}/s"),
         damage: damage_receiver,
     })

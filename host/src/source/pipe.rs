@@ -201,7 +201,7 @@ pub(super) mod tests {
         let (writer, reader) = tokio::io::duplex(1 << 20);
         // When each access unit began to be written.
         let written: &Mutex<Vec<Instant>> = Box::leak(Box::default());
-        let (mut outlet, source) = Outlet::new("test", Nominal::default());
+        let (mut outlet, source) = Outlet::new("test", "test", Nominal::default());
         let Source {
             mut events, damage, ..
         } = source;

@@ -27,7 +27,7 @@ pub fn open() -> anyhow::Result<Source> {
     let stdin = io::stdin();
     ensure!(
         !stdin.is_terminal(),
-        "standard input is a terminal: pipe an H.264 stream into it, such as `rpicam-vid -t 0 --inline -o - | picam-host \
+        "standard input is a terminal: pipe an H.264 stream into it, such as `rpicam-vid -t 0 --inline --flush -o - | picam-host \
          --source -`"
     );
     let fd = stdin
@@ -39,7 +39,8 @@ pub fn open() -> anyhow::Result<Source> {
 
 fn open_fd(fd: OwnedFd) -> anyhow::Result<Source> {
     let kind = FileType::from_raw_mode(fstat(&fd).context("can't read standard input")?.st_mode);
-    let (outlet, source) = Outlet::new("standard input, H264", Nominal::default());
+    let (outlet, source) =
+        Outlet::new("standard input", "standard input, H264", Nominal::default());
     let wait = "can't wait for bytes on standard input";
     // Tokio's own standard input reads in a thread that can't be stopped, which would keep the host from ending.
     match kind {

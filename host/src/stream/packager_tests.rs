@@ -17,16 +17,7 @@ use crate::{
 };
 
 fn sets(width: u32) -> Arc<ParameterSets> {
-    Arc::new(ParameterSets {
-        sps: vec![Bytes::from_static(&[0x67, 0x42, 0xc0, 0x0a, 0xda])],
-        pps: vec![Bytes::from_static(&[0x68, 0xce, 0x38, 0x80])],
-        width,
-        height: 64,
-        sample_aspect_ratio: (1, 1),
-        frame_rate: None,
-        profile: [0x42, 0xc0, 0x0a],
-        chroma: [1, 0, 0],
-    })
+    Arc::new(ParameterSets::example(width))
 }
 
 /// One sample as a reader finds it in a segment's bytes.

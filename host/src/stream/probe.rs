@@ -175,7 +175,12 @@ fn mean_interval(captures: &[Monotonic]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
     use super::*;
+    use crate::h264::{AccessUnit, ParameterSets};
 
     const STATED: Option<Duration> = Some(Duration::from_micros(33_333));
 
@@ -209,29 +214,10 @@ mod tests {
             "a camera that says 30 and does 15"
         );
     }
-}
-
-#[cfg(test)]
-mod burst_tests {
-    use std::sync::Arc;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::h264::{AccessUnit, ParameterSets};
 
     /// What a probe finds of pictures that come after these intervals, with an IDR picture every `gop`.
     fn find(nominal: Nominal, interval: Duration, gop: usize) -> Observed {
-        let sets = Arc::new(ParameterSets {
-            sps: Vec::new(),
-            pps: Vec::new(),
-            width: 16,
-            height: 16,
-            sample_aspect_ratio: (1, 1),
-            frame_rate: None,
-            profile: [66, 0, 10],
-            chroma: [1, 0, 0],
-        });
+        let sets = Arc::new(ParameterSets::example(64));
         let mut probe = Probe::new(nominal);
         let mut captured = Monotonic(1_000_000);
         for n in 0.. {

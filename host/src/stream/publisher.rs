@@ -43,7 +43,7 @@ pub enum Health {
     Lost {
         /// When the last picture was captured.
         since: Wall,
-        /// One line: what happened.
+        /// One line that viewers may read.
         reason: String,
     },
     /// The source came to its end.
@@ -163,7 +163,7 @@ impl Publisher {
                     Phase::Publishing(packager) => packager.break_here(),
                 }
                 if self.last.is_some() {
-                    self.lost(reason);
+                    self.lost();
                 }
                 Ok(())
             }
@@ -296,11 +296,14 @@ impl Publisher {
             return Ok(());
         };
         let group = packager.parts_a_segment();
-        let (since, camera) = (self.clock().wall(captured), self.source.description.clone());
-        let reason = format!("no picture for {} s from {camera}", SILENCE.as_secs());
+        let (since, camera) = (self.clock().wall(captured), self.source.name.clone());
         if !matches!(*self.health.borrow(), Health::Lost { .. }) {
-            tracing::warn!("{reason}: the slate takes over");
-            self.lost(reason);
+            tracing::warn!(
+                "no picture for {} s from {}: the slate takes over",
+                SILENCE.as_secs(),
+                self.source.description
+            );
+            self.lost();
         }
         let slate = tokio::task::spawn_blocking(move || {
             Slate::new(sets.width, sets.height, group, &camera, since)
@@ -327,11 +330,13 @@ impl Publisher {
         }
     }
 
-    fn lost(&self, reason: String) {
+    /// Tells viewers. Why is for the log alone: it may hold a command line.
+    fn lost(&self) {
         let since = self
             .last
             .as_ref()
             .map_or_else(Wall::now, |(_, captured)| self.clock().wall(*captured));
+        let reason = format!("no pictures come from {}", self.source.name);
         self.health.send_replace(Health::Lost { since, reason });
     }
 }

@@ -130,9 +130,9 @@ impl Peer {
         std::fs::create_dir(path.join("www"))?;
 
         let (pictures, to_ffmpeg) = std::io::pipe()?;
-        let program = profile_directory().join("examples/pattern_h264");
+        let program = profile_directory().join("examples/pattern");
         let pattern = Command::new(&program)
-            .arg(size)
+            .args(size.split('x'))
             .stdin(Stdio::null())
             .stdout(to_ffmpeg)
             .kill_on_drop(true)

@@ -66,16 +66,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
     let init = Arc::new(InitSegment {
         path: "init.mp4".into(),
         data: content("init.mp4").into(),
-        parameter_sets: Arc::new(ParameterSets {
-            sps: vec![],
-            pps: vec![],
-            width: 1280,
-            height: 720,
-            sample_aspect_ratio: (1, 1),
-            frame_rate: None,
-            profile: [100, 0, 31],
-            chroma: [1, 0, 0],
-        }),
+        parameter_sets: Arc::new(ParameterSets::example(1280)),
     });
     let mut objects = HashMap::new();
     objects.insert(init.path.clone(), Object::Init(init.clone()));

@@ -124,16 +124,7 @@ mod tests {
             unit: AccessUnit {
                 data: Bytes::from_static(&[0, 0, 0, 1, 0x65]),
                 idr,
-                parameter_sets: Arc::new(ParameterSets {
-                    sps: Vec::new(),
-                    pps: Vec::new(),
-                    width: 320,
-                    height: 240,
-                    sample_aspect_ratio: (1, 1),
-                    frame_rate: None,
-                    profile: [66, 0, 30],
-                    chroma: [1, 0, 0],
-                }),
+                parameter_sets: Arc::new(ParameterSets::example(320)),
                 display_shift: 0,
             },
             captured: Monotonic(number),

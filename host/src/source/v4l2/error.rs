@@ -126,7 +126,7 @@ fn advice(driver: &str) -> &'static str {
     match driver {
         // The camera connector of a Raspberry Pi under libcamera: raw Bayer data, useless without its pipeline.
         "unicam" | "rp1-cfe" | "bcm2835-isp" => {
-            ": a Raspberry Pi's camera is used with --source 'exec:rpicam-vid -t 0 --inline -o -'"
+            ": a Raspberry Pi's camera is used with --source 'exec:rpicam-vid -t 0 --inline --flush -o -'"
         }
         _ => {
             ": some cameras have H.264 on another node (`ls /dev/video*`); \

@@ -87,6 +87,7 @@ fn run(queue: Queue, wanted: &Wanted) -> anyhow::Result<Source> {
                 .filter(|&pictures| pictures > 0),
         },
         key_frames,
+        name: device.path().display().to_string(),
         description: device.to_string(),
         damage,
     };
