@@ -1,8 +1,8 @@
 // One viewer whom a test tells what to do: a line of JSON in, a line of JSON out.
 //
 //   {"open": "hls.js" | "page", "url": "…"}   opens the player
-//   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays in
-//                                             milliseconds instead of all of them
+//   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays,
+//                                             and the median `deviation`, in milliseconds instead of all of them
 //   {"restart": true}                         counts from here on
 //   {"screenshot": "path.png"}                what it looks like
 //
@@ -23,8 +23,11 @@ const act = async (order) => {
   }
   if (!viewer) throw new Error('nothing is open');
   if (order.report) {
-    const { delays, ...rest } = await viewer.report();
-    return { readings: delays.length, median: percentile(delays, 0.5), p90: percentile(delays, 0.9), ...rest };
+    const { delays, deviations, ...rest } = await viewer.report();
+    return {
+      readings: delays.length, median: percentile(delays, 0.5), p90: percentile(delays, 0.9),
+      deviation: percentile(deviations.map(Math.abs), 0.5), ...rest,
+    };
   }
   if (order.restart) { await viewer.restart(); return {}; }
   if (order.screenshot) { await viewer.page.screenshot({ path: order.screenshot }); return {}; }

@@ -4,6 +4,7 @@
 // window.measure.report() gives, since the page was opened:
 //   frames        pictures shown
 //   delays        milliseconds from capture to screen, one per picture whose clock bar could be read
+//   deviations    milliseconds by which our own page's idea of that delay is off, one per such picture; empty elsewhere
 //   unread        pictures whose clock bar could not
 //   waits         { count, seconds } of 'waiting' events after playback began, without seeks: the player ran dry
 //   gaps          { count, longest } of silences between two pictures that were more than 250 ms longer than the time
@@ -23,7 +24,7 @@
   canvas.height = 180;
   const context = canvas.getContext('2d', { willReadFrequently: true });
 
-  const seen = { frames: 0, delays: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, sizes: [], rewinds: 0 };
+  const seen = { frames: 0, delays: [], deviations: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, sizes: [], rewinds: 0 };
   let last = null, lastNumber = null;
   let waits = 0, waited = 0, since = null;
 
@@ -45,6 +46,8 @@
     const reading = readClockbar(context.getImageData(0, 0, canvas.width, canvas.height));
     if (!reading) { seen.unread++; return; }
     seen.delays.push(now - reading.millis);
+    const said = window.picam?.latency;
+    if (said != null) seen.deviations.push(said * 1000 - (now - reading.millis));
     if (lastNumber !== null && reading.frame < lastNumber) seen.rewinds++;
     lastNumber = reading.frame;
   }
@@ -73,7 +76,7 @@
   window.measure = {
     /** Begins anew, so that joining isn't part of what is measured. */
     restart() {
-      Object.assign(seen, { frames: 1, delays: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, rewinds: 0 });
+      Object.assign(seen, { frames: 1, delays: [], deviations: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, rewinds: 0 });
       seen.sizes = seen.sizes.slice(-1);
       waits = 0; waited = 0;
       if (since !== null) since = performance.now();

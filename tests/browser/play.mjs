@@ -36,7 +36,7 @@ try {
     await sleep(1000);
     await viewer.restart();
     await sleep(seconds * 1000);
-    const { delays: own, ...rest } = await viewer.report();
+    const { delays: own, deviations: _, ...rest } = await viewer.report();
     delays.push(...own);
     results.push({ median: percentile(own, 0.5), p90: percentile(own, 0.9), ...rest });
     await viewer.close();

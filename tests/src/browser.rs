@@ -41,6 +41,8 @@ pub struct Report {
     pub median: Option<f64>,
     /// The same at the 90th percentile.
     pub p90: Option<f64>,
+    /// By how much our own page's idea of that delay is off, at the median; `None` for other players.
+    pub deviation: Option<f64>,
     /// Times that the player ran dry.
     pub waits: Waits,
     /// Longer silences between pictures than the stream has.
