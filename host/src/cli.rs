@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{self, Size},
     plugin::PluginSpec,
+    source::SourceSpec,
 };
 
 /// Turns a camera into a live stream that any browser plays.
@@ -32,8 +33,8 @@ pub struct Cli {
     ///
     /// `auto` takes the first camera that works. `pattern` is a moving test picture. `exec:` runs a command that
     /// writes H.264, `-` reads H.264 from standard input, `file:` plays a file over and over.
-    #[arg(long, value_name = "SOURCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub source: Option<String>,
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<SourceSpec>,
 
     /// Ask the camera for this many pixels [default: 1280x720]
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = config::size)]
@@ -98,15 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_passed_on_as_written() {
-        for source in [
-            "-",
-            "exec:rpicam-vid -t 0 --inline -o -",
-            "file:a,b.h264",
-            "/dev/video2",
+    fn a_source_may_look_like_anything() {
+        for (source, read) in [
+            ("-", SourceSpec::Stdin),
+            ("file:a,b.h264", SourceSpec::File("a,b.h264".into())),
+            (
+                "exec:cat -u x | tee y",
+                SourceSpec::Exec("cat -u x | tee y".into()),
+            ),
         ] {
             let cli = Cli::try_parse_from(["picam-host", "--source", source]).unwrap();
-            assert_eq!(cli.source.as_deref(), Some(source));
+            assert_eq!(cli.source, Some(read));
         }
     }
 
@@ -121,6 +124,8 @@ mod tests {
         assert!(error.contains("as in 0.0.0.0:8080"), "{error}");
         let error = wrong(&["--plugin", "ll-hls.wasm,part-ms"]);
         assert!(error.contains("part-ms="), "{error}");
+        let error = wrong(&["--source", "camera"]);
+        assert!(error.contains("`exec:COMMAND`"), "{error}");
         let error = wrong(&["--bitrat", "1M"]);
         assert!(error.contains("--bitrate"), "{error}");
     }

@@ -22,6 +22,7 @@ pub(crate) use values::{address, bitrate, fps, size};
 use crate::{
     cli::Cli,
     plugin::{Limits, PluginSpec, default_cache_dir},
+    source::SourceSpec,
 };
 
 /// Everything that was asked for, with defaults where nothing was.
@@ -45,8 +46,8 @@ pub struct Config {
 /// The `[stream]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// As written: `auto`, `/dev/video0`, `pattern`, `file:PATH`, `exec:COMMAND` or `-`.
-    pub source: String,
+    /// Where pictures come from.
+    pub source: SourceSpec,
     /// Pixels.
     pub size: Size,
     /// Pictures a second, 1 to 240.
@@ -58,7 +59,7 @@ pub struct Stream {
 impl Default for Stream {
     fn default() -> Self {
         Self {
-            source: "auto".into(),
+            source: SourceSpec::Auto,
             size: Size {
                 width: 1280,
                 height: 720,
@@ -97,9 +98,9 @@ impl Config {
             }
         };
         let stream = &mut config.stream;
-        stream.source = cli
-            .source
-            .unwrap_or_else(|| std::mem::take(&mut stream.source));
+        if let Some(source) = cli.source {
+            stream.source = source;
+        }
         stream.size = cli.size.unwrap_or(stream.size);
         stream.fps = cli.fps.unwrap_or(stream.fps);
         stream.bitrate = cli.bitrate.unwrap_or(stream.bitrate);
@@ -128,9 +129,10 @@ impl Config {
             None => defaults.stream,
             Some(mut section) => {
                 let stream = Stream {
-                    source: section
-                        .value("source", values::text)?
-                        .unwrap_or(defaults.stream.source),
+                    source: match section.value("source", values::source)? {
+                        Some(SourceSpec::File(path)) => SourceSpec::File(directory.join(path)),
+                        source => source.unwrap_or(defaults.stream.source),
+                    },
                     size: section.value("size", size)?.unwrap_or(defaults.stream.size),
                     fps: section.value("fps", fps)?.unwrap_or(defaults.stream.fps),
                     bitrate: section

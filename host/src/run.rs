@@ -15,7 +15,7 @@ use crate::{
     live::{Live, Snapshot},
     page,
     plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
-    source::{self, SourceSpec, Wanted},
+    source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
 
@@ -69,8 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         bitrate: config.stream.bitrate,
         key_interval: wish.segment,
     };
-    let spec: SourceSpec = config.stream.source.parse()?;
-    let source = source::open(&spec, &wanted).await?;
+    let source = source::open(&config.stream.source, &wanted).await?;
     tracing::info!("pictures come from {}", source.description);
     let settings = Settings {
         wish,

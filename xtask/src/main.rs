@@ -3,6 +3,7 @@
 //! This must build on a machine that has nothing but Rust, so it depends on nothing of the host and on no library that
 //! needs more than a compiler.
 
+mod bench;
 mod cargo;
 mod packages;
 mod plugins;
@@ -17,6 +18,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask run [ARGUMENTS]    builds picam-host and starts it, with the camera if there is one
 cargo xtask test [FILTER]      runs every test; see `cargo xtask test --help` for less than every
+cargo xtask bench [NAME]       measures, and prints a table
 cargo xtask plugins [--check]  builds the stock plugins into plugins/stock, or tells whether that is due";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some("run") => run::run(arguments.collect()),
         Some("test") => test::run(arguments.collect()),
+        Some("bench") => bench::run(arguments.collect()),
         Some("plugins") => plugins::run(arguments).map(|()| ExitCode::SUCCESS),
         Some("-h" | "--help" | "help") => {
             println!("{USAGE}");

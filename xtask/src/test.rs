@@ -179,9 +179,9 @@ impl Session {
             // Advisories need a network that builders may not have.
             licences.args(["--offline", "--locked", "--manifest-path", manifest]);
             licences.args([
-                "check",
                 "--config",
                 "deny.toml",
+                "check",
                 "licenses",
                 "bans",
                 "sources",
@@ -239,7 +239,7 @@ impl Session {
         // The whole workspace, here and below: with other packages selected, features would differ, and Wasmtime would
         // be compiled anew.
         let mut build = cargo();
-        build.args(["build", "--locked", "--workspace"]);
+        build.args(["build", "--locked", "--workspace", "--bins", "--examples"]);
         if !self.tally.check("the binary", &mut build)? {
             return Ok(());
         }
@@ -291,7 +291,7 @@ fn integration_tests(folder: &Path, group: Group) -> Result<Vec<String>> {
 }
 
 /// Installs what a folder's `package-lock.json` names, unless it is there already.
-fn npm(folder: &Path) -> Result<()> {
+pub fn npm(folder: &Path) -> Result<()> {
     let modified =
         |name: &str| std::fs::metadata(folder.join(name)).and_then(|file| file.modified());
     let Ok(wanted) = modified("package-lock.json") else {

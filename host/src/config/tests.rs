@@ -95,7 +95,10 @@ fn everything_can_be_said_in_the_file() {
         [Path::new("dir/plugins"), Path::new("/opt/plugins")]
     );
     assert_eq!(config.cache_dir, Path::new("/var/cache/x"));
-    assert_eq!(config.stream.source, "exec:rpicam-vid -t 0 --inline -o -");
+    assert_eq!(
+        config.stream.source,
+        SourceSpec::Exec("rpicam-vid -t 0 --inline -o -".into())
+    );
     assert_eq!(config.stream.size.to_string(), "1920x1080");
     assert_eq!((config.stream.fps, config.stream.bitrate), (25, 2_500_000));
     let [plugin] = &config.plugins[..] else {
@@ -114,6 +117,19 @@ fn everything_can_be_said_in_the_file() {
         plugin.config,
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())),
         "in the order in which they were written"
+    );
+}
+
+#[test]
+fn relative_paths_are_seen_from_the_files_directory() {
+    let source = |text| read(text).map(|config| config.stream.source);
+    assert_eq!(
+        source("[stream]\nsource = \"file:birds.mp4\""),
+        Ok(SourceSpec::File("dir/birds.mp4".into()))
+    );
+    assert_eq!(
+        source("[stream]\nsource = \"file:/birds.mp4\""),
+        Ok(SourceSpec::File("/birds.mp4".into()))
     );
 }
 
@@ -196,6 +212,11 @@ fn a_wrong_value_is_told_with_its_key_and_what_would_be_accepted() {
     assert!(
         list.contains("line 3: `listen` is 8080; expected IP:PORT, as in 0.0.0.0:8080"),
         "{list}"
+    );
+    let source = wrong("[stream]\nsource = \"camera\"");
+    assert!(
+        source.contains("line 2: `source` is \"camera\"; ") && source.contains("`pattern`"),
+        "{source}"
     );
     assert!(wrong("stream = 1").contains("write [stream] above its keys"));
     assert!(wrong("[plugin]\nfile = \"a\"").contains("write [[plugin]]"));

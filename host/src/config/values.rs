@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use crate::plugin::Grants;
+use crate::{
+    plugin::Grants,
+    source::{BadSource, SourceSpec},
+};
 
 /// Width and height in pixels, as in `1280x720`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,10 @@ pub(super) fn text(text: &str) -> Result<String, String> {
         true => Err("expected some text".into()),
         false => Ok(text.to_owned()),
     }
+}
+
+pub(super) fn source(text: &str) -> Result<SourceSpec, String> {
+    text.parse().map_err(|error: BadSource| error.to_string())
 }
 
 /// The name of a grant.

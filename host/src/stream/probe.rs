@@ -13,6 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is held back meanwhile.
 const MOST_BYTES: usize = 64 << 20;
 
+/// No camera for a small board is faster: 240 pictures a second.
+const FASTEST: Duration = Duration::from_millis(4);
+
 /// What to expect of a source that shows a single picture and says nothing.
 const USUAL_FRAME: Duration = Duration::from_nanos(33_333_333);
 
@@ -90,15 +93,7 @@ impl Probe {
 
     fn finish(&mut self) -> Finding {
         let stated = self.nominal.frame.or_else(|| self.stated_frame());
-        let measured = mean_interval(&self.captures);
-        let frame = match (stated, measured) {
-            // So few pictures say little.
-            _ if self.captures.len() < 8 => stated.or(measured),
-            // Measured a little short, as happens where pictures come through a pipe, it would cost each part a frame.
-            (Some(stated), Some(measured)) if near(stated, measured) => Some(stated.max(measured)),
-            _ => measured,
-        };
-        let frame = frame
+        let frame = interval(stated, &self.captures)
             .filter(|frame| !frame.is_zero())
             .unwrap_or(USUAL_FRAME);
         let counted = match self.keys[..] {
@@ -126,9 +121,41 @@ impl Probe {
     }
 }
 
-/// Within three percent.
-fn near(stated: Duration, measured: Duration) -> bool {
-    stated.abs_diff(measured) * 33 <= stated
+/// The time between two pictures: measured, unless what the stream says of itself is the better guess.
+fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration> {
+    let measured = mean_interval(captures);
+    match (stated, measured) {
+        // So few pictures say little.
+        _ if captures.len() < 8 => stated.or(measured),
+        // What comes in one burst, as when an encoder has been waiting for its reader, says nothing of the rate.
+        (stated, Some(measured)) if measured < FASTEST => stated,
+        (Some(stated), Some(measured)) if measured * 4 < stated => Some(stated),
+        // Pictures that come through a pipe are taken notice of early or late, and a rate that is measured a little wrong
+        // costs each part a frame.
+        (Some(stated), Some(measured))
+            if !steady(captures) && stated.abs_diff(measured) * 10 <= stated =>
+        {
+            Some(stated)
+        }
+        _ => measured,
+    }
+}
+
+/// Most pictures come on time, to within a twentieth of the interval: the captures' clock is exact.
+fn steady(captures: &[Monotonic]) -> bool {
+    let mut intervals: Vec<_> = captures
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]))
+        .collect();
+    intervals.sort_unstable();
+    let Some(median) = intervals.get(intervals.len() / 2) else {
+        return false;
+    };
+    let on_time = intervals
+        .iter()
+        .filter(|interval| interval.abs_diff(*median) * 20 <= *median)
+        .count();
+    on_time * 5 >= intervals.len() * 4
 }
 
 /// The mean of the intervals that are near their median: exact, and not misled by a hiccup.
@@ -144,4 +171,108 @@ fn mean_interval(captures: &[Monotonic]) -> Option<Duration> {
         .filter(|interval| interval.abs_diff(median) * 2 <= median)
         .collect();
     Some(near.iter().sum::<Duration>() / u32::try_from(near.len()).ok()?.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATED: Option<Duration> = Some(Duration::from_micros(33_333));
+
+    fn captures(intervals: impl IntoIterator<Item = u64>) -> Vec<Monotonic> {
+        let mut now = 0;
+        let later = intervals.into_iter().map(|interval| {
+            now += interval;
+            Monotonic(now)
+        });
+        std::iter::once(Monotonic(0)).chain(later).collect()
+    }
+
+    #[test]
+    fn an_exact_clock_is_believed_more_than_the_stream() {
+        let exact = captures(std::iter::repeat_n(34_500, 30));
+        assert_eq!(
+            interval(STATED, &exact),
+            Some(Duration::from_micros(34_500))
+        );
+    }
+
+    #[test]
+    fn a_jittery_clock_is_believed_less_than_the_stream_if_they_are_near() {
+        let jitter = [45_000, 21_000, 33_000, 47_000, 28_000];
+        let jittery = captures(jitter.into_iter().cycle().take(30));
+        assert_eq!(interval(STATED, &jittery), STATED);
+        let slow = captures(jitter.map(|length| length * 2).into_iter().cycle().take(30));
+        assert_eq!(
+            interval(STATED, &slow),
+            Some(Duration::from_micros(69_600)),
+            "a camera that says 30 and does 15"
+        );
+    }
+}
+
+#[cfg(test)]
+mod burst_tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::h264::{AccessUnit, ParameterSets};
+
+    /// What a probe finds of pictures that come after these intervals, with an IDR picture every `gop`.
+    fn find(nominal: Nominal, interval: Duration, gop: usize) -> Observed {
+        let sets = Arc::new(ParameterSets {
+            sps: Vec::new(),
+            pps: Vec::new(),
+            width: 16,
+            height: 16,
+            sample_aspect_ratio: (1, 1),
+            frame_rate: None,
+            profile: [66, 0, 10],
+            chroma: [1, 0, 0],
+        });
+        let mut probe = Probe::new(nominal);
+        let mut captured = Monotonic(1_000_000);
+        for n in 0.. {
+            let unit = AccessUnit {
+                data: Bytes::from_static(&[0]),
+                idr: n % gop == 0,
+                parameter_sets: sets.clone(),
+                display_shift: 0,
+            };
+            if let Some(finding) = probe.picture(Picture { unit, captured }) {
+                assert_eq!(finding.held.len(), n + 1, "nothing is lost");
+                return finding.observed;
+            }
+            captured = captured.after(interval);
+        }
+        unreachable!("a second IDR picture ends the probe")
+    }
+
+    #[test]
+    fn pictures_are_believed_rather_than_what_is_said_of_them() {
+        let nominal = Nominal {
+            frame: Some(Duration::from_millis(33)),
+            key_interval: None,
+        };
+        let observed = find(nominal, Duration::from_millis(66), 30);
+        assert_eq!(observed.frame, Duration::from_millis(66));
+        assert_eq!(observed.key_interval, Duration::from_millis(66 * 30));
+    }
+
+    #[test]
+    fn a_burst_says_nothing_of_the_rate() {
+        let nominal = Nominal {
+            frame: Some(Duration::from_millis(33)),
+            key_interval: None,
+        };
+        for interval in [Duration::from_micros(100), Duration::from_millis(6)] {
+            let observed = find(nominal, interval, 30);
+            assert_eq!(observed.frame, Duration::from_millis(33));
+            assert_eq!(observed.key_interval, Duration::from_millis(33 * 30));
+        }
+        let observed = find(Nominal::default(), Duration::from_micros(100), 30);
+        assert_eq!(observed.frame, USUAL_FRAME);
+    }
 }

@@ -12,7 +12,8 @@
 
 use std::{
     collections::HashMap,
-    io::IoSliceMut,
+    io,
+    mem::size_of,
     net::SocketAddr,
     os::fd::AsRawFd,
     process::Stdio,
@@ -21,13 +22,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use nix::{
-    errno::Errno,
-    sys::{
-        socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns},
-        time::TimeSpec,
-    },
-};
 use picam_tests::{Clip, Feed, Host, Playlist, Sent, media, percentile};
 use tokio::{
     io::{AsyncWriteExt, Interest},
@@ -183,7 +177,20 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
         .await
         .context("connecting a viewer (does `ulimit -n` allow for so many?)")?;
     stream.set_nodelay(true)?;
-    setsockopt(&stream, ReceiveTimestampns, &true).context("asking for times of receipt")?;
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is a `c_int` that lives through the call.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if set != 0 {
+        return Err(io::Error::last_os_error()).context("asking for times of receipt");
+    }
     Ok(stream)
 }
 
@@ -214,7 +221,7 @@ async fn ask(stream: &mut TcpStream, path: String) -> Result<Receipt> {
     let mut left = None;
     loop {
         let (len, readable) = stream
-            .async_io(Interest::READABLE, || Ok(receive(stream, &mut buffer)?))
+            .async_io(Interest::READABLE, || receive(stream, &mut buffer))
             .await?;
         ensure!(
             len > 0,
@@ -248,21 +255,43 @@ async fn ask(stream: &mut TcpStream, path: String) -> Result<Receipt> {
 }
 
 /// Reads what is there, and when the kernel got the last of it.
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Result<(usize, SystemTime), Errno> {
-    let mut control = nix::cmsg_space!(TimeSpec);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(
-        stream.as_raw_fd(),
-        &mut slices,
-        Some(&mut control),
-        MsgFlags::empty(),
-    )?;
-    let stamp = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => Some(UNIX_EPOCH + Duration::from(stamp)),
-        _ => None,
-    });
-    // The end of a stream has none.
-    Ok((message.bytes, stamp.unwrap_or_else(SystemTime::now)))
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, SystemTime)> {
+    // Aligned for the control message's header, and roomy.
+    let mut control = [0_u64; 16];
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: all zero is a message without name, buffers and flags.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut slice;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: buffer and control live through the call, and are as long as is said.
+    let len = unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, 0) };
+    let Ok(len) = usize::try_from(len) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the kernel has filled in the message, and `control` still lives.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if header.is_null() {
+        // The end of a stream has no time.
+        return Ok((len, SystemTime::now()));
+    }
+    // SAFETY: it is the first header, whole, within `control`.
+    let kind = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
+    if kind != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return Err(io::Error::other("the kernel gives no time of receipt"));
+    }
+    // SAFETY: a control message of this kind is a `timespec`; it may be unaligned.
+    let stamp: libc::timespec = unsafe {
+        libc::CMSG_DATA(header)
+            .cast::<libc::timespec>()
+            .read_unaligned()
+    };
+    let since = Duration::new(stamp.tv_sec.cast_unsigned(), stamp.tv_nsec as u32);
+    Ok((len, UNIX_EPOCH + since))
 }
 
 fn content_length(head: &[u8]) -> Result<usize> {

@@ -143,7 +143,8 @@ impl Device {
             },
         };
         tracing::info!(
-            "{device}; {}{}",
+            "{}: {}{}",
+            device.name(),
             device.settings.controls,
             difference(&device.settings, wanted)
         );

@@ -80,7 +80,6 @@ impl Worker {
             match self.stream(queue) {
                 End::Unwanted => return,
                 End::Lost { reason, worked } => {
-                    tracing::warn!("{reason}; waiting for it to come back");
                     if !self.delivery.lost(reason) {
                         return;
                     }
@@ -130,6 +129,9 @@ impl Worker {
                     }
                     Ok(None) if broken => lost!("reports an error"),
                     Ok(None) => {}
+                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+                        lost!("was unplugged")
+                    }
                     Err(error) => lost!("gives no picture: {error}"),
                 },
                 Ok(Woken::Deadline) if session.restarted => {
