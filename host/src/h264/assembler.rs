@@ -1,16 +1,14 @@
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
-    AccessUnit, ParameterSets,
+    AccessUnit, Found, Loss, ParameterSets,
     buffer::Buffer,
     order::DisplayOrder,
+    pending::{Kind, OpenNal, OpenUnit},
     slice::{BadSlice, Slice},
-    store::{self, Key, Put, Store},
+    store::{self, Put, Store},
 };
 
 /// A larger access unit is damage: start codes were lost, or it isn't H.264. Level 6.2 with its largest pictures and
@@ -24,28 +22,6 @@ const FIRST_TRY: usize = 32;
 const LAST_TRY: usize = 4096;
 
 const PREFIX: usize = 4;
-
-/// An access unit as the reader found it.
-#[derive(Clone, Debug)]
-pub struct Found<M> {
-    /// The access unit.
-    pub unit: AccessUnit,
-    /// What the caller said of the bytes among which its first NAL unit began.
-    pub mark: M,
-    /// Where in the stream it ended, which is where the next one begins.
-    pub end: u64,
-}
-
-/// What was lost on the way, counted since the reader was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loss {
-    /// Access units that were dropped: before the first IDR picture, or from damage to the next IDR picture.
-    pub dropped_units: u64,
-    /// Runs of bytes that belong to no NAL unit, and NAL units that can't be parsed.
-    pub bad_nals: u64,
-    /// Times that bytes followed, after a [`flush`](super::Reader::flush), that belonged to what was flushed.
-    pub false_ends: u64,
-}
 
 /// Puts NAL units together to access units (7.4.1.2.3).
 ///
@@ -78,58 +54,6 @@ struct Current {
     /// Of the store, when they were taken from it.
     version: u64,
     sps_id: u8,
-}
-
-/// A NAL unit that isn't complete.
-#[derive(Debug)]
-struct OpenNal<M> {
-    /// Where it lies in the buffer: its length, then its bytes.
-    start: usize,
-    /// Bytes of it so far, whether or not they are kept.
-    len: usize,
-    kind: Kind,
-    mark: M,
-    /// Where in the stream the NAL unit before it ended.
-    offset: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// No byte of it has been seen.
-    Unknown,
-    /// A slice whose header is tried once there are this many bytes.
-    SliceHeader(usize),
-    /// A slice whose header is known, or what goes with slices.
-    Kept,
-    /// SPS or PPS.
-    ParameterSet,
-    /// Not for the sample.
-    Skipped,
-}
-
-/// An access unit that isn't complete.
-#[derive(Debug)]
-struct OpenUnit<M> {
-    mark: Option<M>,
-    /// It has a slice, or what may have been one.
-    has_slice: bool,
-    /// The first slice whose header could be read.
-    slice: Option<Slice>,
-    damaged: bool,
-    /// Parameter sets in it that differ from what was known.
-    changed: BTreeSet<Key>,
-}
-
-impl<M> OpenUnit<M> {
-    fn new(mark: Option<M>) -> Self {
-        Self {
-            mark,
-            has_slice: false,
-            slice: None,
-            damaged: false,
-            changed: BTreeSet::new(),
-        }
-    }
 }
 
 impl<M: Copy> Assembler<M> {

@@ -11,10 +11,12 @@ mod access_unit;
 mod assembler;
 mod bits;
 mod buffer;
+mod found;
 #[doc(hidden)]
 pub mod fuzzing;
 mod order;
 mod parameter_sets;
+mod pending;
 mod reader;
 mod samples;
 mod slice;
@@ -24,7 +26,8 @@ mod store;
 mod tests;
 
 pub use access_unit::AccessUnit;
-pub use assembler::{Found, Loss, MAX_UNIT};
+pub use assembler::MAX_UNIT;
+pub use found::{Found, Loss};
 pub use parameter_sets::{BadParameterSets, ParameterSets};
 pub use reader::Reader;
 pub use samples::SampleReader;

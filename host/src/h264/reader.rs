@@ -1,5 +1,6 @@
 use super::{
-    assembler::{Assembler, Found, Loss},
+    Found, Loss,
+    assembler::Assembler,
     splitter::{Piece, Splitter},
 };
 

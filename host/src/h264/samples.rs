@@ -1,7 +1,4 @@
-use super::{
-    AccessUnit,
-    assembler::{Assembler, Loss},
-};
+use super::{AccessUnit, Loss, assembler::Assembler};
 
 /// Reads access units from the samples of an MP4 file: NAL units behind their length (ISO/IEC 14496-15, 5.3.4.2).
 ///

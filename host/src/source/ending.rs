@@ -99,7 +99,16 @@ impl Ending {
         let frame = end.duration_since(group.began) / group.units;
         self.longest = group.longest.max(self.longest * 3 / 4);
         let settle = SHORTEST.max(self.longest * 2);
-        self.settle = (settle <= frame / 2 && !self.distrusted).then_some(settle);
+        let settle = (settle <= frame / 2 && !self.distrusted).then_some(settle);
+        if settle.is_some() != self.settle.is_some() {
+            match settle {
+                Some(settle) => {
+                    tracing::debug!("access units are complete after {settle:?} of silence")
+                }
+                None => tracing::debug!("access units are complete when the next begins"),
+            }
+        }
+        self.settle = settle;
     }
 
     /// Access units were dropped, the last at most up to `offset`: where they ended isn't known.
