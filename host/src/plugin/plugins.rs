@@ -7,13 +7,14 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    Answer, DocumentSpec, Metric, PluginOrigin, PluginSpec, RenderError, Request, TimingRequest,
+    Answer, DocumentSpec, Hook, Metric, PluginOrigin, PluginSpec, RenderError, Request,
+    TimingRequest, answer,
     cache::{self, Cache},
     documents,
     engine::Runtime,
     generation::Generation,
-    timing,
-    worker::Worker,
+    timing, window,
+    worker::{Fault, Worker},
 };
 use crate::live::Snapshot;
 
@@ -51,6 +52,8 @@ pub struct PluginStatus {
     pub version: String,
     /// What it does, in one line.
     pub summary: String,
+    /// What it decides.
+    pub hooks: Vec<Hook>,
     /// Where it came from.
     pub origin: PluginOrigin,
     /// Which one of its generations runs, counted from 1.
@@ -107,7 +110,7 @@ impl Plugins {
                 );
             }
         }
-        let timing = timing::merge(generations.iter().map(|g| (&*g.name, g.timing)))
+        let timing = timing::merge(generations.iter().map(|g| (&*g.name, g.facts.timing)))
             .map_err(anyhow::Error::msg)?;
         let (documents, writers) = merge_documents(&generations)?;
         let plugins = generations
@@ -170,10 +173,16 @@ impl Plugins {
                 document: document.path.clone(),
             });
         };
-        self.plugins[*plugin]
+        let lowered = window::Request::of(path.clone(), request);
+        let snapshot = snapshot.clone();
+        let answer = self.plugins[*plugin]
             .worker
-            .render(path.clone(), request.clone(), snapshot.clone())
-            .await
+            .call(Hook::Playlist, path.clone(), move |instance| {
+                let said = instance.render(lowered, &snapshot)?;
+                answer::check(said, &snapshot, instance.limits().output).map_err(Fault::Unusable)
+            })
+            .await?;
+        Ok(answer)
     }
 
     /// How each is doing.
@@ -191,6 +200,10 @@ impl Plugin {
             name: description.name,
             version: description.version,
             summary: description.summary,
+            hooks: Hook::ALL
+                .into_iter()
+                .filter(|&hook| generation.has(hook))
+                .collect(),
             origin: generation.origin.clone(),
             generation: self.number,
             from_cache: generation.code == cache::Origin::Cached,
@@ -210,7 +223,7 @@ type Written = (Vec<DocumentSpec>, Vec<(usize, Arc<str>)>);
 fn merge_documents(generations: &[Generation]) -> anyhow::Result<Written> {
     let mut merged: Written = Default::default();
     for (plugin, generation) in generations.iter().enumerate() {
-        for document in &generation.documents {
+        for document in &generation.facts.documents {
             let taken = merged
                 .0
                 .iter()
