@@ -7,6 +7,9 @@
 //! says so elsewhere.
 //!
 //! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`.
+//!
+//! Beside them lies `kit_files.rs`: the contract and the SDK, which `picam-host plugin new` gives to people who have
+//! nothing but the binary.
 
 use std::{
     env, fs,
@@ -56,6 +59,48 @@ fn main() {
     write(&out.join("page.html"), page.as_bytes());
     write(&out.join("page.html.gz"), &gzip);
     write(&out.join("page.etag"), format!("\"{digest}\"").as_bytes());
+
+    let root = source.join("../..");
+    let kit = format!(
+        "/// The contract: file names and texts.\npub const WIT: &[(&str, &str)] = &[{}];\n\
+         /// The guest SDK's sources: paths below `src`, and texts.\npub const SDK: &[(&str, &str)] = &[{}];\n",
+        included(&root.join("wit"), "wit"),
+        included(&root.join("plugins/sdk/src"), "rs"),
+    );
+    write(&out.join("kit_files.rs"), kit.as_bytes());
+}
+
+/// `("path below the folder", include_str!("path"))` for each file with this extension.
+fn included(folder: &Path, extension: &str) -> String {
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    files.retain(|file| file.extension().is_some_and(|found| found == extension));
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    let entry = |file: &PathBuf| {
+        let name = file
+            .strip_prefix(folder)
+            .expect("it was found below the folder");
+        format!("({:?}, include_str!({:?}))", name, file)
+    };
+    files.iter().map(entry).collect::<Vec<_>>().join(", ")
+}
+
+/// All files below a folder. Cargo runs this again when one comes or goes.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let listing = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("listing {}: {error}", folder.display()));
+    for entry in listing {
+        let path = entry
+            .unwrap_or_else(|error| panic!("listing {}: {error}", folder.display()))
+            .path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
 }
 
 /// The page's text: the player inside, and a policy that lets run only what is in it.

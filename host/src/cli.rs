@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{self, Size},
+    kit,
     plugin::PluginSpec,
     source::SourceSpec,
 };
@@ -15,8 +16,24 @@ use crate::{
 /// Turns a camera into a live stream that any browser plays.
 ///
 /// WebAssembly plugins decide what the stream does.
+#[derive(Debug, Parser)]
+#[command(name = "picam-host", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// How the host is to run, unless something else is to be done.
+    #[command(flatten)]
+    pub host: Cli,
+
+    /// What else is to be done.
+    #[command(subcommand)]
+    pub command: Option<kit::Command>,
+}
+
 #[derive(Clone, Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+#[allow(
+    missing_docs,
+    reason = "clap would take the text for the program's own"
+)]
 pub struct Cli {
     /// Read this file first; what is said here wins over it
     #[arg(long, value_name = "FILE")]
@@ -62,16 +79,18 @@ Examples:
   picam-host
   picam-host --source pattern --plugin ll-hls.wasm,part-ms=100
   picam-host --source 'exec:rpicam-vid -t 0 --inline --flush -o -'
+  picam-host doctor
+  picam-host plugin new my-plugin
 
 Everything here can also be said in a TOML file. RUST_LOG=picam_host=debug says more.";
 
-/// Sends the log to standard error: what concerns the stream, and warnings of the libraries. `RUST_LOG` chooses
-/// otherwise.
-pub fn start_logging() -> anyhow::Result<()> {
+/// Sends the log to standard error: from the host what is at least of `level`, and warnings of the libraries. `RUST_LOG`
+/// chooses otherwise.
+pub fn start_logging(level: &str) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .with_context(|| format!("RUST_LOG is {directives:?}, which is no filter; write one as in picam_host=debug,warn"))?,
-        _ => EnvFilter::new("warn,picam_host=info"),
+        _ => EnvFilter::new(format!("warn,picam_host={level}")),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -90,12 +109,14 @@ mod tests {
 
     fn wrong(arguments: &[&str]) -> String {
         let arguments = [&["picam-host"], arguments].concat();
-        Cli::try_parse_from(arguments).unwrap_err().to_string()
+        Arguments::try_parse_from(arguments)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn the_definition_holds_together() {
-        Cli::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! The `picam-host` command.
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 use picam_host::{cli, config::Config, run};
 
-fn main() -> std::process::ExitCode {
-    let cli = cli::Cli::parse();
-    match start(cli) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("picam-host: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let outcome = match arguments.command {
+        Some(command) => command.run(),
+        None => start(arguments.host).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("picam-host: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn start(cli: cli::Cli) -> anyhow::Result<()> {
-    cli::start_logging()?;
+    cli::start_logging("info")?;
     let config = Config::load(cli)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

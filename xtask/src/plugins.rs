@@ -4,7 +4,6 @@
 //! hash of what it was built from, so that a forgotten rebuild is found out.
 
 mod sources;
-mod toolchain;
 
 use std::{
     fs,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use toolchain::Toolchain;
+use wasm_toolchain::{TARGET, Toolchain};
 
 /// The crates below `plugins/` that travel inside the binary.
 const STOCK: [&str; 1] = ["ll-hls"];
@@ -99,13 +98,15 @@ fn build(out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     println!("building plugins with {toolchain}");
     let target_dir = target_dir();
 
-    let mut command = toolchain.build(&root(), &target_dir);
+    let manifest = root().join("plugins/Cargo.toml");
+    let mut command = toolchain.build(&manifest, &root(), "picam-host");
+    command.args(["--locked", "--target-dir"]).arg(&target_dir);
     for name in STOCK {
         command.args(["--package", name]);
     }
     succeed(&mut command)?;
 
-    let modules = target_dir.join(toolchain::TARGET).join("release");
+    let modules = target_dir.join(TARGET).join("release");
     STOCK
         .into_iter()
         .map(|name| {

@@ -21,7 +21,7 @@ pub(super) struct Shape {
 /// Makes sure that `bytes` are a component: what compilers write is often the core module that it is made from.
 ///
 /// Only binary WebAssembly passes: no text, and no compiled code, which would run with the host's own rights.
-pub(super) fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+pub fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     if Parser::is_component(&bytes) {
         return Ok(bytes);
     }

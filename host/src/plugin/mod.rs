@@ -42,6 +42,7 @@ mod worker;
 
 pub use auth::Reads;
 pub use cache::default_cache_dir;
+pub use component::component as into_component;
 pub use failure::CallError;
 pub use generation::Description;
 pub use grants::{Grants, UnknownGrant};

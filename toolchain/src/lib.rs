@@ -1,3 +1,8 @@
+//! Finds a Rust that compiles for [`TARGET`], whichever of the two ways a machine has it: from rustup, with the target
+//! added; or from the distribution, where the standard library is compiled along from its sources.
+//!
+//! Both `cargo xtask plugins` and `picam-host plugin build` stand on this.
+
 use std::{
     env,
     ffi::OsString,
@@ -134,17 +139,17 @@ impl Toolchain {
         })
     }
 
-    /// The command that compiles the plugins; which ones remains to be said.
+    /// The command that compiles the crates of `manifest` to core modules, with `--release`; which ones remains to be
+    /// said. They come to lie in `TARGET/release` of the target directory.
     ///
-    /// Paths of this machine are mapped away, so that the same sources give the same bytes wherever they lie.
-    pub fn build(&self, root: &Path, target_dir: &Path) -> Command {
+    /// Paths of this machine are mapped away (`sources` is the folder to which all of the sources belong, and `name`
+    /// stands for it), so that the same sources give the same bytes wherever they lie.
+    pub fn build(&self, manifest: &Path, sources: &Path, name: &str) -> Command {
         let mut command = program(self.bin.as_deref(), "cargo");
         command
-            .args(["build", "--release", "--locked", "--target", TARGET])
+            .args(["build", "--release", "--target", TARGET])
             .arg("--manifest-path")
-            .arg(root.join("plugins/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(target_dir);
+            .arg(manifest);
         if self.library == Library::FromSource {
             command
                 .arg("-Zbuild-std=std,panic_abort")
@@ -154,9 +159,12 @@ impl Toolchain {
             command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
         let flags: Vec<_> = [
-            (cargo_home(), "/cargo"),
-            (Some(self.sysroot.join("lib/rustlib/src/rust")), "/rust"),
-            (Some(root.to_owned()), "/picam-host"),
+            (cargo_home(), "/cargo".to_owned()),
+            (
+                Some(self.sysroot.join("lib/rustlib/src/rust")),
+                "/rust".to_owned(),
+            ),
+            (Some(sources.to_owned()), format!("/{name}")),
         ]
         .into_iter()
         .filter_map(|(from, to)| {
@@ -169,6 +177,11 @@ impl Toolchain {
         .collect();
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}".as_ref()));
         command
+    }
+
+    /// Whether the standard library is compiled along, which takes a minute the first time.
+    pub fn compiles_std(&self) -> bool {
+        self.library == Library::FromSource
     }
 }
 
