@@ -103,6 +103,7 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
         (Some("trial"), "a stranger with a token"),
     ] {
         let request = auth::Request {
+            now: trial::CAPTURED.0,
             path: "/cam/live.m3u8".to_owned(),
             token: token.map(str::to_owned),
             method: String::new(),

@@ -83,8 +83,8 @@ impl Guest {
         self
     }
 
-    /// Decides so. `$args` is the request: `path` at 0, `token` at 8 (12, 16), `method` at 20, `peer` at 28, `query` at 36,
-    /// `headers` at 44, `cookies` at 52, `form` at 60, each an address and a length.
+    /// Decides so. `$args` is the request: `now` at 0, `path` at 8, `token` at 16 (20, 24), `method` at 28, `peer` at 36,
+    /// `query` at 44, `headers` at 52, `cookies` at 60, `form` at 68, each text an address and a length.
     pub fn decide(mut self, body: &str) -> Self {
         self.decide = body.to_owned();
         self
