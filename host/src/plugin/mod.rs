@@ -8,6 +8,7 @@
 //! ([`trial`]), is a `generation`: a value that touches nothing which runs. A `worker` is a thread that calls an
 //! `instance` of it, throws it away when it traps, and starts another (`health` says when). [`Plugins`] is all of them.
 
+mod agreement;
 mod answer;
 mod bindings;
 mod budget;
@@ -25,7 +26,10 @@ mod limits;
 mod lookup;
 mod playlist;
 mod plugins;
+mod probation;
+mod reload;
 mod spec;
+mod status;
 mod stock;
 pub(crate) mod suggest;
 #[cfg(test)]
@@ -42,5 +46,7 @@ pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;
 pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, TimingRequest};
-pub use plugins::{Environment, PluginStatus, Plugins};
+pub use plugins::{Environment, Plugins};
+pub use reload::{ReloadError, Reloaded};
 pub use spec::{PluginSpec, SpecError};
+pub use status::{LastReload, Outcome, PluginStatus, Reloads};

@@ -32,7 +32,6 @@ const QUEUE: usize = 64;
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     generation: Arc<Generation>,
-    vitals: Arc<Vitals>,
 }
 
 /// What is counted while a plugin runs.
@@ -68,16 +67,21 @@ struct Job {
 
 impl Worker {
     /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
-    pub(super) fn start(generation: Arc<Generation>, instance: Instance) -> anyhow::Result<Self> {
+    ///
+    /// What happens is counted in `vitals`, which outlives a generation.
+    pub(super) fn start(
+        generation: Arc<Generation>,
+        instance: Instance,
+        vitals: Arc<Vitals>,
+    ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let vitals = Arc::new(Vitals::default());
         vitals.memory.store(instance.memory(), Ordering::Relaxed);
         let keeper = Keeper {
             generation: generation.clone(),
             instance: Some(instance),
             health: Health::default(),
             window: None,
-            vitals: vitals.clone(),
+            vitals,
             lines: LineGate::default(),
         };
         // The kernel keeps 15 bytes of a thread's name.
@@ -85,19 +89,11 @@ impl Worker {
             .name(format!("plugin {}", generation.name))
             .spawn(move || keeper.run(queue))
             .with_context(|| format!("starting a thread for plugin {}", generation.name))?;
-        Ok(Self {
-            jobs,
-            generation,
-            vitals,
-        })
+        Ok(Self { jobs, generation })
     }
 
     pub(super) fn generation(&self) -> &Generation {
         &self.generation
-    }
-
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.vitals
     }
 
     /// Has the plugin write a document. If the caller goes away before its turn comes, the plugin isn't called.
