@@ -10,8 +10,8 @@ pub(super) struct Agreement {
     pub(super) timing: TimingRequest,
     /// All documents. No two have the same address.
     pub(super) documents: Arc<[DocumentSpec]>,
-    /// For each of `documents`, which plugin writes it, and its path.
-    writers: Vec<(usize, Arc<str>)>,
+    /// For each of `documents`, which plugin writes it.
+    writers: Vec<usize>,
 }
 
 impl Agreement {
@@ -22,25 +22,29 @@ impl Agreement {
                 bail!("plugin `{}` is loaded twice; once is enough", plugin.name);
             }
         }
-        let timing = timing::merge(plugins.iter().map(|plugin| (&*plugin.name, plugin.timing)))
-            .map_err(anyhow::Error::msg)?;
+        let timing = timing::merge(
+            plugins
+                .iter()
+                .map(|plugin| (&*plugin.name, plugin.facts.timing)),
+        )
+        .map_err(anyhow::Error::msg)?;
         let mut merged: Vec<DocumentSpec> = Vec::new();
-        let mut writers: Vec<(usize, Arc<str>)> = Vec::new();
+        let mut writers: Vec<usize> = Vec::new();
         for (index, plugin) in plugins.iter().enumerate() {
-            for document in &plugin.documents {
+            for document in &plugin.facts.documents {
                 let taken = merged
                     .iter()
                     .position(|other| documents::same_address(other, document));
                 if let Some(taken) = taken {
                     bail!(
                         "plugins {} and {} both write `{}`; load one of them, or configure one to write another name",
-                        plugins[writers[taken].0].name,
+                        plugins[writers[taken]].name,
                         plugin.name,
                         document.path
                     );
                 }
                 merged.push(document.clone());
-                writers.push((index, document.path.as_str().into()));
+                writers.push(index);
             }
         }
         Ok(Self {
@@ -50,13 +54,12 @@ impl Agreement {
         })
     }
 
-    /// Which plugin writes a document, and its path.
-    pub(super) fn writer(&self, document: &DocumentSpec) -> Option<(usize, &Arc<str>)> {
+    /// Which plugin writes a document.
+    pub(super) fn writer(&self, document: &DocumentSpec) -> Option<usize> {
         let index = self
             .documents
             .iter()
             .position(|known| documents::same_address(known, document))?;
-        let (plugin, path) = &self.writers[index];
-        Some((*plugin, path))
+        Some(self.writers[index])
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    fmt::Display,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
@@ -8,8 +9,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Answer, DocumentSpec, Outcome, PluginSpec, PluginStatus, RenderError, Request, TimingRequest,
+    Answer, CallError, DocumentSpec, Hook, Outcome, PluginSpec, PluginStatus, RenderError, Request,
+    TimingRequest,
     agreement::Agreement,
+    answer,
     cache::{self, Cache},
     engine::Runtime,
     failure::flat,
@@ -18,7 +21,8 @@ use super::{
     instance::Instance,
     probation::Probation,
     status::ReloadLog,
-    worker::{Vitals, Worker},
+    window,
+    worker::{Fault, Vitals, Worker},
 };
 use crate::live::Snapshot;
 
@@ -179,29 +183,53 @@ impl Plugins {
         request: &Request,
         snapshot: &Arc<Snapshot>,
     ) -> Result<Answer, RenderError> {
+        let path: Arc<str> = document.path.as_str().into();
+        let writer = |lineup: &Lineup| lineup.agreement.writer(document);
+        let answer = self.call(Hook::Playlist, path.clone(), writer, || {
+            let lowered = window::Request::of(path.clone(), request);
+            let snapshot = snapshot.clone();
+            move |instance: &mut Instance| {
+                let said = instance.render(lowered, &snapshot)?;
+                answer::check(said, &snapshot, instance.limits().output).map_err(Fault::Unusable)
+            }
+        });
+        match answer.await {
+            Some(answer) => Ok(answer?),
+            None => Err(RenderError::NoWriter {
+                document: document.path.clone(),
+            }),
+        }
+    }
+
+    /// Calls a hook of the plugin that `choose` finds in the lineup; `None` if it finds none. `make` says what to call.
+    ///
+    /// If it is a new generation that fails, it is rolled back, and the plugin is chosen and called anew.
+    async fn call<T, C>(
+        &self,
+        hook: Hook,
+        subject: impl Display + Clone + Send + 'static,
+        choose: impl Fn(&Lineup) -> Option<usize>,
+        make: impl Fn() -> C,
+    ) -> Option<Result<T, CallError>>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Instance) -> Result<T, Fault> + Send + 'static,
+    {
         let mut lineup = self.lineup.load_full();
         loop {
-            let Some((index, path)) = lineup.agreement.writer(document) else {
-                return Err(RenderError::NoWriter {
-                    document: document.path.clone(),
-                });
-            };
+            let index = choose(&lineup)?;
             let running = &lineup.plugins[index];
-            let answer = running
-                .worker
-                .render(path.clone(), request.clone(), snapshot.clone())
-                .await;
-            let error = match answer {
-                Ok(answer) => {
+            let error = match running.worker.call(hook, subject.clone(), make()).await {
+                Ok(said) => {
                     self.passed(index, running);
-                    return Ok(answer);
+                    return Some(Ok(said));
                 }
                 Err(error) => error,
             };
             // Each round is another generation's.
             match self.after_failure(index, running, &error) {
                 Some(other) => lineup = other,
-                None => return Err(error),
+                None => return Some(Err(error)),
             }
         }
     }
@@ -252,7 +280,7 @@ impl Plugins {
         &self,
         index: usize,
         failed: &Arc<Running>,
-        error: &RenderError,
+        error: &CallError,
     ) -> Option<Arc<Lineup>> {
         let _change = self.changing();
         let current = self.lineup.load_full();
@@ -369,6 +397,10 @@ impl Running {
             name: description.name,
             version: description.version,
             summary: description.summary,
+            hooks: Hook::ALL
+                .into_iter()
+                .filter(|&hook| generation.has(hook))
+                .collect(),
             origin: generation.origin.clone(),
             generation: self.number,
             on_probation: self.probation.is_on(),

@@ -3,7 +3,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Metric, PluginOrigin};
+use super::{Hook, Metric, PluginOrigin};
 use crate::time::Wall;
 
 /// How a plugin is doing.
@@ -15,6 +15,8 @@ pub struct PluginStatus {
     pub version: String,
     /// What it does, in one line.
     pub summary: String,
+    /// What it decides.
+    pub hooks: Vec<Hook>,
     /// Where it came from.
     pub origin: PluginOrigin,
     /// Which one of its generations runs, counted from 1. Numbers are not given twice: after a rollback the lower one is

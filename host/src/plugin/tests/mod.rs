@@ -9,7 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use guest::{Guest, Guests};
 
-use super::{Answer, Environment, PluginSpec, PluginStatus, Plugins, RenderError, Request, trial};
+use super::{
+    Answer, CallError, Environment, Hook, PluginSpec, PluginStatus, Plugins, RenderError, Request,
+    trial,
+};
 use crate::live::{Presentation, Snapshot};
 
 /// An environment that keeps nothing.
@@ -63,7 +66,10 @@ async fn render(plugins: &Plugins, path: &str) -> Result<Answer, RenderError> {
 
 async fn failure(plugins: &Plugins, path: &str) -> String {
     let error = render(plugins, path).await.expect_err("a failure");
-    assert!(matches!(error, RenderError::Failed { .. }), "{error}");
+    assert!(
+        matches!(error, RenderError::Call(CallError::Failed { .. })),
+        "{error}"
+    );
     error.to_string()
 }
 
