@@ -5,14 +5,20 @@
 //! what it found on standard output, for people or with `--json` for programs, and ends with status 1 when something is
 //! wrong. Nothing here runs while a stream is served.
 
+mod bench;
 mod bindings;
 mod build;
+mod check;
 mod files;
 mod new;
+mod report;
+mod test;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+use crate::plugin::{Environment, PluginSpec};
 
 /// What `picam-host` does besides streaming.
 #[derive(Debug, Subcommand)]
@@ -29,6 +35,12 @@ pub enum Plugin {
     New(new::Arguments),
     /// Compile a plugin's sources to a component
     Build(build::Arguments),
+    /// Say what a plugin is, what it needs, and what is wrong with it
+    Check(check::Arguments),
+    /// Put requests to a plugin, and compare its answers with files
+    Test(test::Arguments),
+    /// Measure how long a plugin takes to load and to answer
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -41,6 +53,30 @@ impl Command {
         match self {
             Self::Plugin(Plugin::New(arguments)) => new::run(&arguments),
             Self::Plugin(Plugin::Build(arguments)) => build::run(&arguments),
+            Self::Plugin(Plugin::Check(arguments)) => check::run(&arguments),
+            Self::Plugin(Plugin::Test(arguments)) => test::run(&arguments),
+            Self::Plugin(Plugin::Bench(arguments)) => bench::run(&arguments),
+        }
+    }
+}
+
+/// A plugin that is to be looked at, and where it is looked for.
+#[derive(Debug, clap::Args)]
+struct Subject {
+    /// The plugin, with its own configuration, as behind `--plugin`; `,,` stands for a comma
+    #[arg(value_name = "FILE[,key=value...]")]
+    plugin: PluginSpec,
+
+    /// Look for it in this directory, too, as `plugin-dirs` in the configuration does. May be repeated
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Vec<std::path::PathBuf>,
+}
+
+impl Subject {
+    fn environment(&self) -> Environment {
+        Environment {
+            plugin_dirs: self.plugin_dir.clone(),
+            cache_dir: None,
         }
     }
 }

@@ -100,6 +100,19 @@ impl Shape {
         })
     }
 
+    /// The interfaces of the contract that it exports, as in `auth`.
+    pub(super) fn exports(&self) -> impl Iterator<Item = &str> {
+        self.exports.iter().filter_map(|name| match contract(name) {
+            Contract::Ours(interface) => Some(interface),
+            _ => None,
+        })
+    }
+
+    /// Everything that it imports, by its full name.
+    pub(super) fn all_imports(&self) -> &[String] {
+        &self.imports
+    }
+
     /// Refuses what this host can't run, with the reason and the way out.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for import in &self.imports {

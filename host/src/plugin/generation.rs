@@ -1,6 +1,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
+use wasmtime::component::Component;
 
 use super::{
     PluginOrigin, PluginSpec,
@@ -72,9 +73,21 @@ impl Generation {
         let component = component::component(lookup::read(&origin)?)?;
         let shape = Shape::of(&component)?;
         shape.check()?;
-        let grants = grants(&shape, &origin, spec);
         let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
-        let template = Template::new(runtime.clone(), &code, spec.limits, grants)?;
+        Self::of_code(runtime, spec, origin, &shape, (&code, from), shared)
+    }
+
+    /// The same from compiled code on.
+    pub(super) fn of_code(
+        runtime: &Arc<Runtime>,
+        spec: &PluginSpec,
+        origin: PluginOrigin,
+        shape: &Shape,
+        (code, from): (&Component, cache::Origin),
+        shared: Arc<Shared>,
+    ) -> anyhow::Result<Self> {
+        let grants = grants(shape, &origin, spec);
+        let template = Template::new(runtime.clone(), code, spec.limits, grants)?;
 
         // What is stored while it is tried doesn't stay.
         let scratch = Arc::new(shared.fork());

@@ -42,6 +42,7 @@ mod timing;
 pub mod trial;
 mod trying;
 mod window;
+mod workbench;
 mod worker;
 
 pub use auth::Reads;
@@ -59,3 +60,4 @@ pub use plugins::{Environment, Plugins};
 pub use reload::{ReloadError, Reloaded};
 pub use spec::{PluginSpec, SpecError};
 pub use status::{LastReload, Outcome, PluginStatus, Reloads};
+pub use workbench::{Decided, Drawn, Found, Object, OptionHelp, Visit, Workbench};
