@@ -38,6 +38,7 @@ mod worker;
 pub use cache::default_cache_dir;
 pub use generation::Description;
 pub use grants::{Grants, UnknownGrant};
+pub(crate) use host::LineGate;
 pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;
