@@ -28,21 +28,15 @@ const PART: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// Bytes of media that the window may hold, listed and lately listed. A minute at 16 Mbit/s.
-const WINDOW_BYTES: u64 = 128 << 20;
+pub(crate) const WINDOW_BYTES: u64 = 128 << 20;
 
 /// Serves one stream until the source ends or a signal says to stop.
 ///
 /// # Errors
 /// Whatever keeps the stream from starting, or from going on: one line that says what to do.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let specs = match config.plugins.is_empty() {
-        true => STOCK.into_iter().map(PluginSpec::new).collect(),
-        false => config.plugins.clone(),
-    };
-    let environment = Environment {
-        plugin_dirs: config.plugin_dirs.clone(),
-        cache_dir: Some(config.cache_dir.clone()),
-    };
+    let specs = plugins(&config);
+    let environment = environment(&config);
     // Compiling takes a while on a small board, and blocks.
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
@@ -59,6 +53,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
+            counts: Arc::default(),
         },
     )?;
 
@@ -97,6 +92,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     outcome
+}
+
+/// The plugins that load: those that were named, or the stock ones.
+pub(crate) fn plugins(config: &Config) -> Vec<PluginSpec> {
+    match config.plugins.is_empty() {
+        true => STOCK.into_iter().map(PluginSpec::new).collect(),
+        false => config.plugins.clone(),
+    }
+}
+
+/// Where they are looked for.
+pub(crate) fn environment(config: &Config) -> Environment {
+    Environment {
+        plugin_dirs: config.plugin_dirs.clone(),
+        cache_dir: Some(config.cache_dir.clone()),
+    }
 }
 
 /// Says where to watch, on standard output, for people and for programs that start us.

@@ -12,9 +12,11 @@ mod activity;
 mod body;
 mod conditions;
 mod connection;
+mod counts;
 mod document;
 mod documents;
 mod hold;
+mod listen;
 mod media;
 mod query;
 mod range;
@@ -23,7 +25,9 @@ mod route;
 mod server;
 mod state;
 
+pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};
+pub(crate) use listen::could_listen;
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
 

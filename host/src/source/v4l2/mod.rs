@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Damage, KeyFrames, Nominal, Source, Wanted};
 use capture::Queue;
+use device::Device;
 use worker::{Worker, take_up};
 
 /// Pictures that may wait to be taken: half a second at 30 a second. More would only add to the delay.
@@ -65,6 +66,28 @@ pub fn auto(wanted: &Wanted) -> anyhow::Result<Source> {
         }
     }
     bail!(no_camera(&failures))
+}
+
+/// Opens each camera as [`auto`] would, without starting it: what it is and agrees to, or what is wrong with it.
+///
+/// # Errors
+/// When `/dev` can't be listed.
+pub fn look(wanted: &Wanted) -> anyhow::Result<Vec<(PathBuf, Result<String, String>)>> {
+    let nodes = nodes(Path::new("/dev")).context("looking for cameras in /dev")?;
+    Ok(nodes
+        .into_iter()
+        .map(|node| {
+            let looked = look_at(&node, wanted);
+            (node, looked)
+        })
+        .collect())
+}
+
+/// The same for one camera.
+pub fn look_at(node: &Path, wanted: &Wanted) -> Result<String, String> {
+    Device::open(node, wanted)
+        .map(|device| device.to_string())
+        .map_err(|error| error.to_string())
 }
 
 fn run(queue: Queue, wanted: &Wanted) -> anyhow::Result<Source> {
