@@ -9,6 +9,7 @@ mod bench;
 mod bindings;
 mod build;
 mod check;
+mod doctor;
 mod files;
 mod new;
 mod report;
@@ -23,6 +24,8 @@ use crate::plugin::{Environment, PluginSpec};
 /// What `picam-host` does besides streaming.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell what is wrong on this machine, and how to mend it: put `doctor` before the options the host is started with
+    Doctor(doctor::Arguments),
     /// Write, build and try plugins
     #[command(subcommand)]
     Plugin(Plugin),
@@ -50,14 +53,26 @@ impl Command {
     /// When it couldn't be done at all.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         crate::cli::start_logging("warn")?;
-        match self {
+        let outcome = match self {
+            Self::Doctor(arguments) => doctor::run(arguments),
             Self::Plugin(Plugin::New(arguments)) => new::run(&arguments),
             Self::Plugin(Plugin::Build(arguments)) => build::run(&arguments),
             Self::Plugin(Plugin::Check(arguments)) => check::run(&arguments),
             Self::Plugin(Plugin::Test(arguments)) => test::run(&arguments),
             Self::Plugin(Plugin::Bench(arguments)) => bench::run(&arguments),
+        };
+        match outcome {
+            // Whoever reads us (`head`, for one) has read enough.
+            Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+            outcome => outcome,
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A plugin that is to be looked at, and where it is looked for.

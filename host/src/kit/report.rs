@@ -105,10 +105,12 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 pub(super) fn bytes(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
     match bytes {
         0..KIB => format!("{bytes} bytes"),
         KIB..MIB => format!("{:.1} KiB", bytes as f64 / KIB as f64),
-        _ => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+        MIB..GIB => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+        _ => format!("{:.1} GiB", bytes as f64 / GIB as f64),
     }
 }
 

@@ -53,6 +53,18 @@ pub fn default_cache_dir() -> PathBuf {
     base.join("plugins")
 }
 
+/// Whether compiled plugins can be kept in a directory: it is opened, or made, as at a start, and written to.
+///
+/// # Errors
+/// What is wrong with it, and how to put it right.
+pub fn check_cache_dir(path: &Path) -> anyhow::Result<()> {
+    const PROBE: &str = "probe.compiled";
+    let cache = Cache::open(path)?;
+    cache.write(PROBE, b"")?;
+    rustix::fs::unlinkat(&cache.directory, PROBE, AtFlags::empty())
+        .with_context(|| format!("removing {}", path.join(PROBE).display()))
+}
+
 impl Cache {
     /// Opens the directory, and makes it if it isn't there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {

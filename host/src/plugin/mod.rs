@@ -46,7 +46,7 @@ mod workbench;
 mod worker;
 
 pub use auth::Reads;
-pub use cache::default_cache_dir;
+pub use cache::{check_cache_dir, default_cache_dir};
 pub use component::component as into_component;
 pub use failure::CallError;
 pub use generation::Description;

@@ -1,0 +1,199 @@
+//! The commands of the guide, as somebody types them who has the binary and nothing else of the project.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use picam_tests::{Host, target_directory};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// Runs the binary in a directory, with nothing that Cargo told us about our own build.
+async fn picam<A: AsRef<OsStr>>(
+    directory: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<Output> {
+    let mut command = Command::new(picam_tests::program()?);
+    command
+        .args(arguments)
+        .current_dir(directory)
+        // The standard library, where it has to be compiled, is compiled once for all tests.
+        .env("CARGO_TARGET_DIR", target_directory().join("kit"))
+        .env("CARGO_NET_OFFLINE", "true")
+        .kill_on_drop(true);
+    for (name, _) in std::env::vars() {
+        let cargos = ["CARGO_PKG_", "CARGO_BIN_", "CARGO_MANIFEST_"];
+        if cargos.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    Ok(command.output().await?)
+}
+
+/// The same, where it has to succeed. What it wrote to standard output.
+async fn succeed<A: AsRef<OsStr>>(
+    directory: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<String> {
+    let arguments: Vec<_> = arguments
+        .into_iter()
+        .map(|argument| argument.as_ref().to_owned())
+        .collect();
+    let output = picam(directory, &arguments).await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{arguments:?} ended with {}:\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(said)
+}
+
+/// Begins and builds a plugin. Its directory, and the component.
+async fn made(root: &Path, name: &str, options: &[&str]) -> Result<(PathBuf, PathBuf)> {
+    succeed(root, ["plugin", "new", name].iter().chain(options)).await?;
+    let directory = root.join(name);
+    let said = succeed(&directory, ["plugin", "build"]).await?;
+    let component = directory.join(name).with_extension("wasm");
+    ensure!(component.is_file(), "build said:\n{said}");
+    Ok((directory, component))
+}
+
+#[tokio::test]
+async fn a_playlist_plugin_is_begun_built_checked_tested_and_streams() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let (directory, component) = made(root.path(), "my-list", &["--hook", "playlist"]).await?;
+
+    let checked = succeed(&directory, ["plugin", "check", "my-list.wasm", "--json"]).await?;
+    let checked: Value = serde_json::from_str(&checked).context(checked)?;
+    assert_eq!(checked["name"], "my-list");
+    assert_eq!(checked["hooks"], serde_json::json!(["playlist"]));
+    assert_eq!(checked["options"][0]["key"], "segments");
+    assert_eq!(checked["documents"][0]["address"], "/cam/my-list.m3u8");
+    assert_eq!(checked["grants"], serde_json::json!([]));
+
+    let shown = succeed(&directory, ["plugin", "test", "my-list.wasm"]).await?;
+    assert!(shown.contains("#EXT-X-MEDIA-SEQUENCE:1000\n"), "{shown}");
+
+    let host = Host::source("pattern")
+        .plugin(&format!("{},segments=3", component.display()))
+        .start()
+        .await?;
+    let client = host.http1()?;
+    let list = client.fetch("/cam/my-list.m3u8").await?;
+    assert!(list.starts_with(b"#EXTM3U\n"), "{list:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_are_compared_with_those_that_were_blessed() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let window = succeed(
+        root.path(),
+        ["plugin", "test", "ll-hls", "--print-window", "ended"],
+    )
+    .await?;
+    std::fs::write(
+        root.path().join("recorded.json"),
+        window.replace("seg-1003", "other-name"),
+    )?;
+    std::fs::write(
+        root.path().join("cases.toml"),
+        "[config]\nhold-back = \"4\"\n[[case]]\nname = \"recorded\"\nhook = \"playlist\"\ndocument = \
+         \"video.m3u8\"\nwindow = \"recorded.json\"\n",
+    )?;
+    let test = ["plugin", "test", "ll-hls.wasm", "."];
+    assert_eq!(picam(root.path(), test).await?.status.code(), Some(1));
+    succeed(root.path(), test.iter().chain(&["--bless"])).await?;
+    let answer = std::fs::read_to_string(root.path().join("recorded.txt"))?;
+    assert!(answer.contains("other-name.m4s\n"), "{answer}");
+    succeed(root.path(), test).await?;
+
+    std::fs::write(
+        root.path().join("recorded.txt"),
+        answer.replace("other-name", "yet-another"),
+    )?;
+    let output = picam(root.path(), test).await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("- yet-another.m4s\n+ other-name.m4s\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("0 passed, 1 failed\n"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_told_and_the_status_says_so() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    std::fs::write(root.path().join("not.wasm"), "#!/bin/sh\n")?;
+    let output = picam(root.path(), ["plugin", "check", "not.wasm"]).await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("wrong") && said.contains("not WebAssembly"),
+        "{said}"
+    );
+
+    let output = picam(root.path(), ["plugin", "build"]).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("picam-host plugin new"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_says_so_in_its_status() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let listen = taken.local_addr()?.to_string();
+    let healthy = [
+        "doctor",
+        "--json",
+        "--source",
+        "pattern",
+        "--operator",
+        "127.0.0.1:0",
+        "--listen",
+    ];
+    let output = picam(root.path(), healthy.iter().chain(&[&*listen])).await?;
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    let wrong = |said: &Value| -> Vec<String> {
+        said["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|finding| finding["level"] == "wrong")
+            .map(|finding| finding["subject"].to_string())
+            .collect()
+    };
+    assert_eq!(wrong(&said), ["\"port\""], "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    drop(taken);
+
+    let said = succeed(root.path(), healthy.iter().chain(&["127.0.0.1:0"])).await?;
+    assert!(wrong(&serde_json::from_str(&said)?).is_empty(), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn too_little_address_space_is_found_before_the_stream_is() -> Result<()> {
+    let program = picam_tests::program()?;
+    // Enough for the program itself, and not for what plugins reserve.
+    let script = "ulimit -v 300000; exec \"$0\" doctor --source pattern --listen 127.0.0.1:0 --operator 127.0.0.1:0";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(program)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("wrong  address space"), "{said}");
+    assert!(said.contains("ulimit -v unlimited"), "{said}");
+    Ok(())
+}
