@@ -2,6 +2,8 @@
 //! get.
 
 mod c;
+mod javascript;
+mod python;
 mod rust;
 mod tools;
 
@@ -26,7 +28,12 @@ pub struct Arguments {
 /// The file by which a project's language is known, and what builds it. The result is a plugin's name and its module or
 /// component.
 type Build = fn(&Path) -> anyhow::Result<(String, Vec<u8>)>;
-const LANGUAGES: [(&str, Build); 2] = [("Cargo.toml", rust::build), ("plugin.c", c::build)];
+const LANGUAGES: [(&str, Build); 4] = [
+    ("Cargo.toml", rust::build),
+    ("plugin.js", javascript::build),
+    ("plugin.py", python::build),
+    ("plugin.c", c::build),
+];
 
 /// Builds, and says what was made.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -71,6 +78,33 @@ fn language(directory: &Path) -> anyhow::Result<Build> {
                 shown(directory),
                 files.join(" and ")
             )
+        }
+    }
+}
+
+/// A file for a tool to write to, which is gone when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(kind: &str) -> anyhow::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).context("asking for a random name")?;
+        let name = format!("picam-host-{kind}-{:016x}.wasm", u64::from_le_bytes(random));
+        let path = std::env::temp_dir().join(name);
+        // Made here, so that nobody else can have put something there.
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .with_context(|| format!("making {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!("{} can't be removed: {error}", self.0.display());
         }
     }
 }

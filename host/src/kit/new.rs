@@ -3,6 +3,7 @@
 //! What is written stands alone: the contract is in it, and a plugin in Rust brings the SDK along, with the work of its one
 //! macro done, so that it compiles without a network. A template is source code with two kinds of marks, see [`template`].
 
+mod foreign;
 mod name;
 mod rust;
 mod template;
@@ -49,7 +50,14 @@ fn hook() -> impl TypedValueParser<Value = Hook> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Language {
+    /// Small and quick; comes with a library
     Rust,
+    /// Needs Node.js to build; large, and some seconds to compile
+    Js,
+    /// Needs Python to build; large, and some seconds to compile
+    Python,
+    /// Needs clang to build; small and quick
+    C,
 }
 
 /// One file of a project: its path, and what is in it.
@@ -66,6 +74,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let directory = Path::new(name.as_str());
     let project = match arguments.lang {
         Language::Rust => rust::project(name, &hooks)?,
+        Language::Js => foreign::javascript(name, &hooks),
+        Language::Python => foreign::python(name, &hooks),
+        Language::C => foreign::c(name, &hooks),
     };
     write(directory, &project)
         .with_context(|| format!("beginning a plugin in {}", directory.display()))?;
@@ -74,7 +85,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
          {name}.wasm\n    picam-host --source pattern --plugin ./{name}.wasm\n\n{name}/README.md says what is where.",
         summary(&hooks),
         match arguments.lang {
-            Language::Rust => "",
+            Language::Rust | Language::C => "",
+            Language::Js => "    npm install\n",
+            Language::Python => {
+                "    python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1\n"
+            }
         },
     );
     Ok(ExitCode::SUCCESS)
