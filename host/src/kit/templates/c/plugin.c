@@ -28,7 +28,7 @@ static void put(string *to, const void *piece, size_t length) {
 static void put_text(string *to, const char *piece) { put(to, piece, strlen(piece)); }
 
 // A whole number, with leading zeros up to so many digits.
-static void put_number(string *to, uint64_t number, size_t digits) {
+__attribute__((unused)) static void put_number(string *to, uint64_t number, size_t digits) {
   char text[20];
   size_t at = sizeof text;
   while (number || sizeof text - at < digits) {
