@@ -89,6 +89,117 @@ async fn a_playlist_plugin_is_begun_built_checked_tested_and_streams() -> Result
     Ok(())
 }
 
+/// The example in a language is what `plugin new` writes. Built, it answers as those in the other languages do. `tools` is
+/// what the project needs once.
+async fn front_door(
+    lang: &str,
+    source: &str,
+    tools: impl AsyncFnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/front-door");
+    let root = tempfile::tempdir()?;
+    succeed(
+        root.path(),
+        [
+            "plugin",
+            "new",
+            "front-door",
+            "--hook",
+            "auth",
+            "--lang",
+            lang,
+        ],
+    )
+    .await?;
+    let directory = root.path().join("front-door");
+    for file in [source, "README.md"] {
+        let written = std::fs::read_to_string(directory.join(file))?;
+        let shown = std::fs::read_to_string(examples.join(lang).join(file))?;
+        ensure!(
+            written == shown,
+            "examples/front-door/{lang}/{file} is not what `plugin new` writes"
+        );
+    }
+    tools(&directory).await?;
+    succeed(&directory, ["plugin", "build"]).await?;
+    let cases = examples.join("cases");
+    let said = succeed(
+        &directory,
+        [
+            "plugin".as_ref(),
+            "test".as_ref(),
+            "front-door.wasm".as_ref(),
+            cases.as_os_str(),
+        ],
+    )
+    .await?;
+    ensure!(said.ends_with("8 passed, 0 failed\n"), "{said}");
+    Ok(())
+}
+
+/// Runs a tool that prepares a project.
+async fn prepare(directory: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .await
+        .with_context(|| format!("starting {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} {} failed: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_front_door_in_rust_needs_nothing_but_a_compiler() -> Result<()> {
+    front_door("rust", "src/lib.rs", async |_: &Path| Ok(())).await
+}
+
+#[tokio::test]
+async fn the_front_door_in_c_answers_as_the_others_do() -> Result<()> {
+    front_door("c", "plugin.c", async |_: &Path| Ok(())).await
+}
+
+#[tokio::test]
+async fn the_front_door_in_javascript_answers_as_the_others_do() -> Result<()> {
+    front_door("js", "plugin.js", async |project: &Path| {
+        // 400 MB of packages: fetched once, and lent to the project.
+        let packages = target_directory().join("kit-js");
+        std::fs::create_dir_all(&packages)?;
+        std::fs::copy(project.join("package.json"), packages.join("package.json"))?;
+        prepare(&packages, "npm", &["install", "--no-audit", "--no-fund"]).await?;
+        std::os::unix::fs::symlink(packages.join("node_modules"), project.join("node_modules"))?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_front_door_in_python_answers_as_the_others_do() -> Result<()> {
+    front_door("python", "plugin.py", async |project: &Path| {
+        let venv = target_directory().join("kit-python");
+        let shown = venv.to_str().context("the target directory is UTF-8")?;
+        if !venv.join("bin/componentize-py").exists() {
+            prepare(project, "python3", &["-m", "venv", shown]).await?;
+            let pip = venv.join("bin/pip");
+            let pip = pip.to_str().context("the target directory is UTF-8")?;
+            prepare(
+                project,
+                pip,
+                &["install", "--quiet", "componentize-py==0.25.1"],
+            )
+            .await?;
+        }
+        std::os::unix::fs::symlink(&venv, project.join(".venv"))?;
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn answers_are_compared_with_those_that_were_blessed() -> Result<()> {
     let root = tempfile::tempdir()?;

@@ -20,12 +20,17 @@ pub fn test() -> Vec<&'static str> {
     let mut packages = build();
     packages.extend([
         "chromium",
+        "clang",
         "ffmpeg",
         "gstreamer1.0-libav",
         "gstreamer1.0-plugins-bad",
         "gstreamer1.0-plugins-base",
         "gstreamer1.0-plugins-good",
         "gstreamer1.0-tools",
+        "libclang-rt-dev-wasm32",
+        "lld",
+        "python3-venv",
+        "wasi-libc",
     ]);
     if Command::new("npm").arg("--version").output().is_err() {
         packages.extend(["nodejs", "npm"]);
@@ -36,7 +41,6 @@ pub fn test() -> Vec<&'static str> {
             "cargo-web",
             "rust-web-src",
             "libstd-rust-web-dev",
-            "lld",
         ]);
     }
     packages

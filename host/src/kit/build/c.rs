@@ -15,8 +15,7 @@ const LIBRARY: &str = "-mexec-model=reactor";
 
 /// What a C compiler needs for plugins, and how to get it.
 const NEEDED: &str = "C plugins are compiled with clang, which needs a linker and a C library for WebAssembly. On Debian: \
-     `apt-get install --no-install-recommends clang lld wasi-libc libclang-rt-dev-wasm32` (on Debian 12 the last one is \
-     `libclang-rt-14-dev-wasm32`). Elsewhere: unpack wasi-sdk (https://github.com/WebAssembly/wasi-sdk/releases) and set \
+     `apt-get install --no-install-recommends clang lld wasi-libc libclang-rt-dev-wasm32`. Elsewhere: unpack wasi-sdk (https://github.com/WebAssembly/wasi-sdk/releases) and set \
      WASI_SDK_PATH to where it lies";
 
 /// Makes the bindings, and compiles them with all `.c` files of the directory. The world's name and the module.
