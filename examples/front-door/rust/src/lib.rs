@@ -2,16 +2,17 @@
 //!
 //! `picam-host plugin build` makes `front-door.wasm` of it; `picam-host --plugin front-door.wasm` runs it.
 
+use picam_plugin::{Config, Description, Plugin};
+
 use std::net::IpAddr;
 
 use picam_plugin::{
     Inputs,
     auth::{self, Auth, Decision},
 };
-use picam_plugin::{Config, Description, Plugin};
 
 /// Made once, from the configuration, and asked from then on.
-struct FrontDoor {
+pub struct FrontDoor {
     /// Who knows it is let in, from anywhere. While it is empty nobody knows it.
     word: String,
 }
@@ -23,7 +24,11 @@ impl Plugin for FrontDoor {
             env!("CARGO_PKG_VERSION"),
             "lets in the local network, and whoever knows the word",
         )
-        .option("word", "none", "who gives it, as in /?word=sesame, is let in from anywhere")
+        .option(
+            "word",
+            "none",
+            "who gives it, as in /?word=sesame, is let in from anywhere",
+        )
     }
 
     fn start(config: &Config) -> Result<Self, String> {
@@ -54,7 +59,10 @@ impl Auth for FrontDoor {
         {
             return Decision::allow(3_600, "/");
         }
-        Decision::deny(403, "You are not at home here. Add ?word= and the word to the address.")
+        Decision::deny(
+            403,
+            "You are not at home here. Add ?word= and the word to the address.",
+        )
     }
 }
 
@@ -80,7 +88,9 @@ fn word(written: &str) -> Result<String, String> {
 fn is_near(peer: &str) -> bool {
     match peer.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        Ok(IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
         Err(_) => false,
     }
 }
@@ -104,7 +114,10 @@ mod tests {
     fn the_local_network_is_let_in() {
         let mut plugin = plugin([]);
         for peer in ["127.0.0.1", "192.168.1.7", "::ffff:10.0.0.1", "fd00::1"] {
-            assert!(matches!(plugin.decide(&request(peer)), Decision::Allow(_)), "{peer}");
+            assert!(
+                matches!(plugin.decide(&request(peer)), Decision::Allow(_)),
+                "{peer}"
+            );
         }
     }
 

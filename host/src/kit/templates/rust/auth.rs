@@ -1,4 +1,5 @@
 //- use
+
 use std::net::IpAddr;
 
 use picam_plugin::{
@@ -9,7 +10,11 @@ use picam_plugin::{
 /// Who knows it is let in, from anywhere. While it is empty nobody knows it.
 word: String,
 //- options
-.option("word", "none", "who gives it, as in /?word=sesame, is let in from anywhere")
+.option(
+    "word",
+    "none",
+    "who gives it, as in /?word=sesame, is let in from anywhere",
+)
 //- start
 word: word(config.get("word").unwrap_or_default())?,
 //- hook
@@ -34,7 +39,10 @@ impl Auth for FrontDoor {
         {
             return Decision::allow(3_600, "/");
         }
-        Decision::deny(403, "You are not at home here. Add ?word= and the word to the address.")
+        Decision::deny(
+            403,
+            "You are not at home here. Add ?word= and the word to the address.",
+        )
     }
 }
 
@@ -60,12 +68,15 @@ fn word(written: &str) -> Result<String, String> {
 fn is_near(peer: &str) -> bool {
     match peer.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        Ok(IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
         Err(_) => false,
     }
 }
 
 //- tests
+
 fn request(peer: &str) -> auth::Request {
     auth::Request::to("/cam/live.m3u8").with_peer(peer)
 }
@@ -74,7 +85,10 @@ fn request(peer: &str) -> auth::Request {
 fn the_local_network_is_let_in() {
     let mut plugin = plugin([]);
     for peer in ["127.0.0.1", "192.168.1.7", "::ffff:10.0.0.1", "fd00::1"] {
-        assert!(matches!(plugin.decide(&request(peer)), Decision::Allow(_)), "{peer}");
+        assert!(
+            matches!(plugin.decide(&request(peer)), Decision::Allow(_)),
+            "{peer}"
+        );
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! `picam-host plugin build` makes `front-door.wasm` of it; `picam-host --plugin front-door.wasm` runs it.
 
-//+ use
 use picam_plugin::{Config, Description, Plugin};
+//+ use
 
 /// Made once, from the configuration, and asked from then on.
-struct FrontDoor {
+pub struct FrontDoor {
     //+ fields
 }
 
@@ -38,6 +38,5 @@ mod tests {
     fn plugin<const N: usize>(config: [(&str, &str); N]) -> FrontDoor {
         FrontDoor::start(&Config::from(config)).expect("the configuration is right")
     }
-
     //+ tests
 }

@@ -1,4 +1,5 @@
 //- use
+
 use picam_plugin::overlay::{self, Colour, Drawing, Overlay};
 //- fields
 /// What is written on the picture.
@@ -21,9 +22,15 @@ impl Overlay for FrontDoor {
 }
 
 //- tests
+
 #[test]
 fn the_text_is_the_configured_one_and_holds_for_good() {
-    let frame = overlay::Frame { time: 0, captured: 0, width: 1280, height: 720 };
+    let frame = overlay::Frame {
+        time: 0,
+        captured: 0,
+        width: 1280,
+        height: 720,
+    };
     let drawing = plugin([("text", "Garden")]).draw(&frame);
     assert_eq!(drawing.until, u64::MAX);
     let [overlay::Operation::Text(text)] = &drawing.operations[..] else {
