@@ -28,7 +28,7 @@ pub(super) fn build(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     for (name, bytes) in project.c()? {
         let path = made.join(name);
         fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
-        if !path.extension().is_some_and(|extension| extension == "h") {
+        if path.extension().is_none_or(|extension| extension != "h") {
             bindings.push(path);
         }
     }

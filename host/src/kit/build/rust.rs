@@ -72,8 +72,7 @@ fn module(said: &str) -> Option<String> {
     said.lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .flat_map(|message| message.filenames)
-        .filter(|file| file.ends_with(".wasm") && file.contains(TARGET))
-        .last()
+        .rfind(|file| file.ends_with(".wasm") && file.contains(TARGET))
 }
 
 #[cfg(test)]

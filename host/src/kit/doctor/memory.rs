@@ -26,7 +26,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     let plugins = run::plugins(config).len().max(1) as u64;
     vec![
         memory(needed(config, plugins), available()),
-        address_space(plugins * instances() * INSTANCE + run::WINDOW_BYTES as u64 + HOST),
+        address_space(plugins * instances() * INSTANCE + run::WINDOW_BYTES + HOST),
         files(getrlimit(Resource::Nofile).maximum),
     ]
 }
@@ -35,7 +35,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
 /// remembers what has left it.
 fn needed(config: &Config, plugins: u64) -> u64 {
     let window = u64::from(config.stream.bitrate) / 8 * 60;
-    HOST + plugins * PLUGIN + window.min(run::WINDOW_BYTES as u64)
+    HOST + plugins * PLUGIN + window.min(run::WINDOW_BYTES)
 }
 
 /// Instances that a plugin may have: one for each processor, and one that takes over.

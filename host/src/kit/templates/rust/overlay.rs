@@ -5,7 +5,11 @@ use picam_plugin::overlay::{self, Colour, Drawing, Overlay};
 /// What is written on the picture.
 text: String,
 //- options
-.option("text", "Hello from front-door", "what is written on the picture")
+.option(
+    "text",
+    "Hello from front-door",
+    "what is written on the picture",
+)
 //- start
 text: config.get("text").unwrap_or("Hello from front-door").into(),
 //- hook
