@@ -160,7 +160,7 @@ fn wish(timing: TimingRequest) -> Wish {
 
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        Plugins::documents(self).clone()
+        Plugins::documents(self)
     }
 
     fn render<'a>(

@@ -9,6 +9,7 @@
 //! hooks of an `instance` of it, throws it away when it traps, and starts another (`health` says when). [`Plugins`] is all
 //! of them.
 
+mod agreement;
 mod answer;
 mod auth;
 mod bindings;
@@ -29,7 +30,10 @@ mod limits;
 mod lookup;
 mod playlist;
 mod plugins;
+mod probation;
+mod reload;
 mod spec;
+mod status;
 mod stock;
 pub(crate) mod suggest;
 #[cfg(test)]
@@ -50,5 +54,7 @@ pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;
 pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, TimingRequest};
-pub use plugins::{Environment, PluginStatus, Plugins};
+pub use plugins::{Environment, Plugins};
+pub use reload::{ReloadError, Reloaded};
 pub use spec::{PluginSpec, SpecError};
+pub use status::{LastReload, Outcome, PluginStatus, Reloads};

@@ -30,7 +30,6 @@ const QUEUE: usize = 64;
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     generation: Arc<Generation>,
-    vitals: Arc<Vitals>,
 }
 
 /// What is counted while a plugin runs.
@@ -76,15 +75,20 @@ impl From<Trapped> for Fault {
 
 impl Worker {
     /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
-    pub(super) fn start(generation: Arc<Generation>, instance: Instance) -> anyhow::Result<Self> {
+    ///
+    /// What happens is counted in `vitals`, which outlives a generation.
+    pub(super) fn start(
+        generation: Arc<Generation>,
+        instance: Instance,
+        vitals: Arc<Vitals>,
+    ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let vitals = Arc::new(Vitals::default());
         vitals.memory.store(instance.memory(), Ordering::Relaxed);
         let keeper = Keeper {
             generation: generation.clone(),
             instance: Some(instance),
             health: Health::default(),
-            vitals: vitals.clone(),
+            vitals,
             lines: LineGate::default(),
         };
         // The kernel keeps 15 bytes of a thread's name.
@@ -92,19 +96,11 @@ impl Worker {
             .name(format!("plugin {}", generation.name))
             .spawn(move || keeper.run(queue))
             .with_context(|| format!("starting a thread for plugin {}", generation.name))?;
-        Ok(Self {
-            jobs,
-            generation,
-            vitals,
-        })
+        Ok(Self { jobs, generation })
     }
 
     pub(super) fn generation(&self) -> &Generation {
         &self.generation
-    }
-
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.vitals
     }
 
     /// Calls the plugin. `subject` is what the call is about, in the words of an error: a document's path, for one.

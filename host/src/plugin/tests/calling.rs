@@ -39,15 +39,15 @@ async fn the_stock_plugin_writes_both_of_its_playlists_and_waits() {
     let plugins = load(&[spec]).unwrap();
     assert_eq!(plugins.timing().part, Some(Duration::from_millis(100)));
     let snapshot = live();
-    for document in plugins.documents().iter() {
+    let documents = plugins.documents();
+    for document in documents.iter() {
         let answer = plugins
             .render(document, &Request::default(), &snapshot)
             .await;
         let text = text(answer);
         assert!(text.starts_with("#EXTM3U"), "{text}");
     }
-    let media = plugins
-        .documents()
+    let media = documents
         .iter()
         .find(|document| document.reads.query.contains(&"_HLS_msn".to_owned()))
         .expect("a document that can be waited for");

@@ -3,6 +3,7 @@
 mod calling;
 mod guest;
 mod loading;
+mod reloading;
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,8 +51,8 @@ fn live() -> Arc<Snapshot> {
 
 /// Has the first document written whose path is `path`.
 async fn render(plugins: &Plugins, path: &str) -> Result<Answer, RenderError> {
-    let document = plugins
-        .documents()
+    let documents = plugins.documents();
+    let document = documents
         .iter()
         .find(|document| document.path == path)
         .expect("a document of that name");
