@@ -14,7 +14,7 @@ use crate::{
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{DocumentSpec, Environment, Hook, PluginSpec, Plugins, Request, TimingRequest},
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -41,6 +41,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
+    if let Some(plugin) = plugins
+        .status()
+        .iter()
+        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
+    {
+        anyhow::bail!(
+            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
+             than everything",
+            plugin.name
+        );
+    }
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
