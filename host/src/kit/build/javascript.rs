@@ -19,8 +19,9 @@ const { component } = await componentize({
 await writeFile(target, component);
 "#;
 
-/// What makes components of JavaScript, as a package.
-const PACKAGE: &str = "node_modules/@bytecodealliance/componentize-js";
+/// What makes components of JavaScript, as packages. The first needs the second without saying so: unless a project names
+/// both, the next `npm install` takes the second away.
+const PACKAGES: [&str; 2] = ["componentize-js", "preview2-shim"];
 
 /// Puts `plugin.js` and a JavaScript engine into a component. The world's name and the component.
 pub(super) fn build(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
@@ -31,10 +32,15 @@ pub(super) fn build(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
              `sudo apt-get install nodejs npm`, elsewhere from https://nodejs.org"
         );
     };
-    if !directory.join(PACKAGE).is_dir() {
+    let packages = directory.join("node_modules/@bytecodealliance");
+    if let Some(missing) = PACKAGES.iter().find(|name| !packages.join(name).is_dir()) {
         bail!(
-            "what makes components of JavaScript is not installed: run `npm install` in {}",
-            super::shown(directory)
+            "what makes components of JavaScript is not installed (@bytecodealliance/{missing}): run `npm install` in {}; \
+             its package.json must name {}",
+            super::shown(directory),
+            PACKAGES
+                .map(|name| format!("@bytecodealliance/{name}"))
+                .join(" and ")
         );
     }
     let target = super::Scratch::new("js")?;
@@ -46,4 +52,36 @@ pub(super) fn build(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     tools::output(&mut command)?;
     let component = std::fs::read(&target.0).context("reading the component that Node.js made")?;
     Ok((world, component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::files;
+
+    #[test]
+    fn a_package_that_is_missing_is_named_with_what_installs_it() {
+        if tools::find("node").is_none() {
+            // Then that is what is told first.
+            return;
+        }
+        let project = tempfile::tempdir().unwrap();
+        let deps = project.path().join("wit/deps/picam-plugin");
+        std::fs::create_dir_all(&deps).unwrap();
+        for (name, text) in files::WIT {
+            std::fs::write(deps.join(name), text).unwrap();
+        }
+        let world = "package local:project; world w { export picam:plugin/naming@0.1.0; }";
+        std::fs::write(project.path().join("wit/world.wit"), world).unwrap();
+        let installed = project
+            .path()
+            .join("node_modules/@bytecodealliance/componentize-js");
+        std::fs::create_dir_all(installed).unwrap();
+        let error = build(project.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("(@bytecodealliance/preview2-shim)"),
+            "{error}"
+        );
+        assert!(error.contains("`npm install`"), "{error}");
+    }
 }
