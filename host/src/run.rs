@@ -74,6 +74,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
+        naming: None,
     };
     let (publisher, health_of_stream) = Publisher::new(source, live, settings);
     tokio::spawn(report(health_of_stream, health));

@@ -6,7 +6,7 @@ use super::clock::Clock;
 use crate::{
     cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, InitSegment, Live, Media, Numbers, Opening, Presentation, Ring},
+    live::{Chunk, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
     time::{MediaTime, Monotonic},
 };
@@ -30,7 +30,6 @@ pub struct Packager {
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
-    inits_made: u32,
     current_init: Option<Arc<InitSegment>>,
     part: OpenPart,
     chunks: u32,
@@ -55,7 +54,7 @@ impl Packager {
         live: Arc<Live>,
         id: Arc<str>,
         timing: Timing,
-        numbers: Numbers,
+        names: Names,
         window_bytes: u64,
         clock: Clock,
         reorders: bool,
@@ -63,12 +62,11 @@ impl Packager {
         let presentation = Arc::new(Presentation { id, timing });
         Self {
             live,
-            ring: Ring::new(presentation, numbers, window_bytes),
+            ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
             clock,
             inits: Vec::new(),
-            inits_made: 0,
             current_init: None,
             part: OpenPart::default(),
             chunks: 0,
@@ -76,9 +74,9 @@ impl Packager {
         }
     }
 
-    /// Where the next presentation goes on counting.
-    pub fn numbers(&self) -> Numbers {
-        self.ring.numbers()
+    /// What objects will be called: to be waited for at the start, and taken for the next presentation at the end.
+    pub fn names(&mut self) -> &mut Names {
+        self.ring.names()
     }
 
     /// The clock with its latest label.
@@ -105,7 +103,7 @@ impl Packager {
     pub fn picture(&mut self, picture: &Picture) -> anyhow::Result<Result<(), Outgrown>> {
         let unit = &picture.unit;
         self.reorders |= unit.display_shift != 0;
-        let init = self.init_for(unit)?;
+        let init = self.init_for(unit, picture.captured)?;
         let anew = init.is_some();
         let placement = self
             .timeline
@@ -127,7 +125,7 @@ impl Packager {
     /// # Errors
     /// A picture that can't be described in MP4.
     pub fn still(&mut self, unit: &AccessUnit, shown: Monotonic) -> anyhow::Result<()> {
-        let init = self.init_for(unit)?;
+        let init = self.init_for(unit, shown)?;
         let placement =
             self.timeline
                 .place_still(self.clock.media(shown), unit.idr, init.is_some());
@@ -157,7 +155,11 @@ impl Packager {
     }
 
     /// The init segment that has to be put before this unit, if it isn't the one in force.
-    fn init_for(&mut self, unit: &AccessUnit) -> anyhow::Result<Option<Arc<InitSegment>>> {
+    fn init_for(
+        &mut self,
+        unit: &AccessUnit,
+        captured: Monotonic,
+    ) -> anyhow::Result<Option<Arc<InitSegment>>> {
         if !unit.idr {
             return Ok(None);
         }
@@ -166,7 +168,7 @@ impl Packager {
         };
         let init = match self.inits.iter().find(|init| wanted(init)) {
             Some((init, _)) => init.clone(),
-            None => self.make_init(&unit.parameter_sets)?,
+            None => self.make_init(&unit.parameter_sets, captured)?,
         };
         let in_force = self
             .current_init
@@ -175,19 +177,19 @@ impl Packager {
         Ok((!in_force).then_some(init))
     }
 
-    fn make_init(&mut self, sets: &Arc<ParameterSets>) -> anyhow::Result<Arc<InitSegment>> {
+    fn make_init(
+        &mut self,
+        sets: &Arc<ParameterSets>,
+        captured: Monotonic,
+    ) -> anyhow::Result<Arc<InitSegment>> {
         let data = init_segment(sets, &sets.sps_for_avcc(self.reorders)).with_context(|| {
             format!(
                 "can't write an init segment for {}x{}",
                 sets.width, sets.height
             )
         })?;
-        let init = Arc::new(InitSegment {
-            path: format!("init-{}.mp4", self.inits_made).into(),
-            data,
-            parameter_sets: sets.clone(),
-        });
-        self.inits_made += 1;
+        let captured = self.clock.wall(captured);
+        let init = self.ring.init_segment(data, sets.clone(), captured);
         if self.inits.len() == INITS {
             self.inits.remove(0);
         }
