@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-use super::{DocumentSpec, TimingRequest, documents, generation::Generation, timing};
+use super::{DocumentSpec, Reads, TimingRequest, documents, generation::Generation, timing};
 
 /// What the plugins of a host say together, found to be without contradiction.
 pub(super) struct Agreement {
@@ -12,6 +12,10 @@ pub(super) struct Agreement {
     pub(super) documents: Arc<[DocumentSpec]>,
     /// For each of `documents`, which plugin writes it.
     writers: Vec<usize>,
+    /// What each of the plugins looks at that all have to let a viewer in.
+    pub(super) reads: Arc<[Reads]>,
+    /// For each of `reads`, which plugin it is.
+    pub(super) guards: Vec<usize>,
 }
 
 impl Agreement {
@@ -51,6 +55,13 @@ impl Agreement {
             timing,
             documents: merged.into(),
             writers,
+            reads: plugins
+                .iter()
+                .filter_map(|plugin| plugin.facts.reads.clone())
+                .collect(),
+            guards: (0..plugins.len())
+                .filter(|&index| plugins[index].facts.reads.is_some())
+                .collect(),
         })
     }
 

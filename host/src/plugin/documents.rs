@@ -86,7 +86,7 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// `type/subtype`, with parameters or without, on one line.
-fn check_content_type(content_type: &str) -> Result<(), String> {
+pub(super) fn check_content_type(content_type: &str) -> Result<(), String> {
     let essence = content_type
         .split(';')
         .next()

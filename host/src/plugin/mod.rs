@@ -28,6 +28,7 @@ mod inputs;
 mod instance;
 mod limits;
 mod lookup;
+mod permission;
 mod playlist;
 mod plugins;
 mod probation;
@@ -44,7 +45,7 @@ mod trying;
 mod window;
 mod worker;
 
-pub use auth::Reads;
+pub use auth::{Permit, Question, Reads, Refusal, Verdict, Visit};
 pub use cache::default_cache_dir;
 pub use failure::CallError;
 pub use generation::Description;

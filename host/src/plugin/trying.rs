@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use super::{
-    DocumentSpec, Reads, TimingRequest, answer,
-    bindings::exports::picam::plugin::{auth, naming, overlay},
+    DocumentSpec, Reads, TimingRequest, answer, auth,
+    bindings::exports::picam::plugin::{self as contract, naming, overlay},
     documents,
     hook::Hook,
     inputs,
@@ -102,7 +102,7 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
         (None, "a stranger"),
         (Some("trial"), "a stranger with a token"),
     ] {
-        let request = auth::Request {
+        let request = contract::auth::Request {
             now: trial::CAPTURED.0,
             path: "/cam/live.m3u8".to_owned(),
             token: token.map(str::to_owned),
@@ -113,9 +113,11 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
             cookies: String::new(),
             form: String::new(),
         };
-        instance
-            .decide(&request)
-            .with_context(|| format!("on trial, for {who}"))?;
+        let trying = || format!("on trial, for {who}");
+        let said = instance.decide(&request).with_context(trying)?;
+        auth::check_decision(said, instance.limits().output)
+            .map_err(|why| anyhow!(why))
+            .with_context(trying)?;
     }
     Ok(())
 }
