@@ -92,8 +92,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped)));
+    // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
+    // would have to be woken across threads for every picture.
+    let publishing = tokio::spawn(publisher.run());
     let outcome = tokio::select! {
-        outcome = publisher.run() => {
+        outcome = publishing => {
+            let outcome = outcome.context("publishing the stream").flatten();
             if outcome.is_ok() {
                 linger(wish.window).await?;
             }
