@@ -70,6 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
+            counts: Arc::default(),
         },
     )?;
 

@@ -51,6 +51,7 @@ pub use failure::CallError;
 pub use generation::Description;
 pub use grants::{Grants, UnknownGrant};
 pub use hook::Hook;
+pub(crate) use host::LineGate;
 pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     h264::ParameterSets,
     http::{
-        Documents, Health, Limits, Page, Rendering, Server, State,
+        Counts, Documents, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
@@ -286,6 +286,7 @@ pub struct Stage {
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
     pub shared: Arc<Shared>,
+    pub counts: Arc<Counts>,
 }
 
 impl Stage {
@@ -294,13 +295,16 @@ impl Stage {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
         let health = watch::Sender::new(Health::Starting);
+        let counts: Arc<Counts> = Arc::default();
         Self {
             shared: Arc::new(Shared {
                 live: live.clone(),
-                cache: Cache::new(policy.clone(), live.clone()),
+                cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
                 page: page(),
                 health: health.subscribe(),
+                counts: counts.clone(),
             }),
+            counts,
             live,
             policy,
             health,
@@ -332,6 +336,7 @@ impl Stage {
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),
+            counts: self.counts.clone(),
         }
     }
 
