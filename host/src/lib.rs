@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod cmaf;
 pub mod config;
+pub mod figures;
 pub mod h264;
 pub mod http;
 pub mod live;

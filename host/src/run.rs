@@ -14,7 +14,7 @@ use crate::{
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{DocumentSpec, Environment, Hook, PluginSpec, Plugins, Request, TimingRequest},
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -47,6 +47,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
+    if let Some(plugin) = plugins
+        .status()
+        .iter()
+        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
+    {
+        anyhow::bail!(
+            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
+             than everything",
+            plugin.name
+        );
+    }
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
@@ -59,6 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
+            counts: Arc::default(),
         },
     )?;
 
@@ -82,8 +94,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped)));
+    // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
+    // would have to be woken across threads for every picture.
+    let publishing = tokio::spawn(publisher.run());
     let outcome = tokio::select! {
-        outcome = publisher.run() => {
+        outcome = publishing => {
+            let outcome = outcome.context("publishing the stream").flatten();
             if outcome.is_ok() {
                 linger(wish.window).await?;
             }
@@ -161,7 +177,7 @@ fn wish(timing: TimingRequest) -> Wish {
 
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        Plugins::documents(self).clone()
+        Plugins::documents(self)
     }
 
     fn render<'a>(

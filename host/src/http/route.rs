@@ -9,9 +9,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     conditions::Conditions,
+    counts::{Counts, Kind, Traffic},
     document::Document,
     documents::{Cache, Reply},
     hold::{self, FIRST_PICTURE, Phase},
+    listen::Site,
     media, query,
     reply::{self, DocumentFields, Response},
     state::{Health, Page},
@@ -27,6 +29,7 @@ pub(super) struct Shared {
     pub(super) cache: Arc<Cache>,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// A request, read: it owns little, and nothing of the connection's buffer.
@@ -53,15 +56,58 @@ enum Wanted {
     Done(Box<Response>),
 }
 
-impl Shared {
-    /// Finds out what a request wants.
-    pub(super) fn read(&self, request: &Parts) -> Asked {
+impl Wanted {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Page => Kind::Page,
+            Self::Health => Kind::Health,
+            Self::Document { .. } => Kind::Document,
+            Self::Media { .. } => Kind::Media,
+            Self::Done(_) => Kind::Other,
+        }
+    }
+}
+
+impl Site for Shared {
+    type Asked = Asked;
+
+    fn read(&self, request: &Parts) -> Asked {
         Asked {
             wanted: self.wanted(request).unwrap_or_else(Wanted::Done),
             conditions: Conditions::of(&request.method, &request.headers),
         }
     }
 
+    async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
+        let _waiting = self.counts.waiting.enter();
+        let kind = asked.wanted.kind();
+        let response = self.respond(asked, phase).await;
+        self.counts.requests.answered(kind, response.status());
+        response
+    }
+
+    /// Whoever watches over the stream gets his answer all the same.
+    fn refuse(&self, asked: Asked) -> Response {
+        let kind = asked.wanted.kind();
+        let mut response = match asked.wanted {
+            Wanted::Health => self.health(),
+            _ => reply::unavailable("too many viewers at once; the operator can permit more"),
+        };
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        self.counts.requests.answered(kind, response.status());
+        if asked.conditions.head {
+            return reply::header_only(response);
+        }
+        response
+    }
+
+    fn traffic(&self) -> &Arc<Traffic> {
+        &self.counts.traffic
+    }
+}
+
+impl Shared {
     fn wanted(&self, request: &Parts) -> Result<Wanted, Box<Response>> {
         if request.method == Method::OPTIONS {
             return Err(reply::options().into());
@@ -111,12 +157,7 @@ impl Shared {
         }
     }
 
-    /// Answers, as soon as there is an answer.
-    pub(super) async fn answer(
-        &self,
-        asked: Asked,
-        phase: &mut watch::Receiver<Phase>,
-    ) -> Response {
+    async fn respond(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
         let Asked { wanted, conditions } = asked;
         let response = match wanted {
             Wanted::Done(response) => *response,
@@ -140,20 +181,6 @@ impl Shared {
             },
         };
         if conditions.head {
-            return reply::header_only(response);
-        }
-        response
-    }
-
-    /// The answer where there are too many viewers already. Whoever watches over the stream gets his.
-    pub(super) fn refuse(&self, asked: Asked) -> Response {
-        let mut response = match asked.wanted {
-            Wanted::Health => self.health(),
-            _ => reply::unavailable("too many viewers at once; the operator can permit more"),
-        };
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-        if asked.conditions.head {
             return reply::header_only(response);
         }
         response

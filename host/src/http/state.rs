@@ -5,6 +5,7 @@ use hyper::http::HeaderValue;
 use tokio::sync::watch;
 
 use super::{
+    counts::Counts,
     document::{self, Document},
     documents::Documents,
 };
@@ -22,6 +23,8 @@ pub struct State {
     pub health: watch::Receiver<Health>,
     /// Limits.
     pub limits: Limits,
+    /// Where it counts what it does.
+    pub counts: Arc<Counts>,
 }
 
 /// How the stream is doing: 200 on `/healthz` for [`Health::Live`], 503 for everything else.

@@ -2,7 +2,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
-use super::clock::Clock;
+use super::{clock::Clock, counts::Counts};
 use crate::{
     cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
@@ -35,6 +35,9 @@ pub struct Packager {
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
+    counts: Arc<Counts>,
+    /// When the pictures of the camera were captured that the next publication makes available.
+    fresh: Vec<Monotonic>,
 }
 
 /// The part that is growing.
@@ -43,6 +46,15 @@ struct OpenPart {
     chunks: Vec<Chunk>,
     duration: Duration,
     independent: bool,
+    /// When each picture was captured that the camera sent.
+    captured: Vec<Monotonic>,
+}
+
+/// Who made a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Camera,
+    Slate,
 }
 
 /// How many init segments are kept for reuse.
@@ -71,7 +83,15 @@ impl Packager {
             part: OpenPart::default(),
             chunks: 0,
             reorders,
+            counts: Arc::default(),
+            fresh: Vec::new(),
         }
+    }
+
+    /// The same, counted here.
+    pub fn counting(mut self, counts: Arc<Counts>) -> Self {
+        self.counts = counts;
+        self
     }
 
     /// What objects will be called: to be waited for at the start, and taken for the next presentation at the end.
@@ -108,7 +128,10 @@ impl Packager {
         let placement = self
             .timeline
             .place(self.clock.media(picture.captured), unit.idr, anew);
-        self.add(unit, picture.captured, placement, init);
+        self.counts.pictures.one();
+        self.counts.key_frames.add(unit.idr.into());
+        self.counts.bytes.add(unit.data.len() as u64);
+        self.add(unit, picture.captured, placement, init, Origin::Camera);
         Ok(if self.timeline.outgrown() {
             Err(Outgrown::FrameRate)
         } else if self.timeline.segment_length() + self.timeline.frame()
@@ -129,7 +152,8 @@ impl Packager {
         let placement =
             self.timeline
                 .place_still(self.clock.media(shown), unit.idr, init.is_some());
-        self.add(unit, shown, placement, init);
+        self.counts.slate_for(placement.duration);
+        self.add(unit, shown, placement, init, Origin::Slate);
         Ok(())
     }
 
@@ -203,6 +227,7 @@ impl Packager {
         captured: Monotonic,
         placement: Placement,
         init: Option<Arc<InitSegment>>,
+        origin: Origin,
     ) {
         let mut changed = false;
         if let Some(init) = init {
@@ -210,6 +235,9 @@ impl Packager {
         }
         if placement.begins_segment {
             self.close_part();
+            self.counts
+                .discontinuities
+                .add(placement.discontinuity.into());
             self.clock.relabel();
             self.ring.begin_segment(Opening {
                 init: self
@@ -239,6 +267,9 @@ impl Packager {
             head: chunk_head(&sample),
             sample: unit.data.clone(),
         });
+        if origin == Origin::Camera {
+            self.part.captured.push(captured);
+        }
         self.part.duration += placement.duration;
         self.part.independent |= unit.idr;
         if placement.ends_part {
@@ -253,14 +284,19 @@ impl Packager {
         if self.part.chunks.is_empty() {
             return false;
         }
-        let part = std::mem::take(&mut self.part);
+        let mut part = std::mem::take(&mut self.part);
+        self.fresh.append(&mut part.captured);
         self.ring
             .push_part(part.duration, part.independent, Media::of(&part.chunks));
         true
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         self.live.publish(self.ring.snapshot());
+        let now = Monotonic::now();
+        for captured in self.fresh.drain(..) {
+            self.counts.delay.add(now.since(captured));
+        }
     }
 }
 

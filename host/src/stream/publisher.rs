@@ -5,6 +5,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     clock::Clock,
+    counts::Counts,
     packager::{Outgrown, Packager},
     probe::{Finding, Probe},
 };
@@ -60,6 +61,8 @@ pub enum Health {
         since: Wall,
         /// One line that viewers may read.
         reason: String,
+        /// One line for the person who runs the host; it may hold a command line.
+        cause: String,
     },
     /// The source came to its end.
     Ended,
@@ -83,6 +86,7 @@ pub struct Publisher {
     asked: Option<Instant>,
     /// Of the last picture: what a slate has to look like.
     last: Option<(Arc<ParameterSets>, Monotonic)>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -126,8 +130,14 @@ impl Publisher {
             silence: Silence::Awaiting(Instant::now() + SILENCE),
             asked: None,
             last: None,
+            counts: Arc::default(),
         };
         (publisher, receiver)
+    }
+
+    /// Where it counts what it does.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Runs until the source ends.
@@ -198,7 +208,7 @@ impl Publisher {
                     Phase::Publishing(packager) => packager.break_here(),
                 }
                 if self.last.is_some() {
-                    self.lost();
+                    self.lost(reason);
                 }
                 Ok(())
             }
@@ -240,7 +250,8 @@ impl Publisher {
             timing.segment,
             timing.part_target,
         );
-        self.phase = Phase::Publishing(Box::new(Packager::new(
+        self.counts.presentations.one();
+        let packager = Packager::new(
             self.live.clone(),
             id,
             timing,
@@ -248,7 +259,9 @@ impl Publisher {
             self.settings.window_bytes,
             self.clock,
             finding.reorders,
-        )));
+        );
+        let packager = packager.counting(self.counts.clone());
+        self.phase = Phase::Publishing(Box::new(packager));
         self.held = finding.held.into();
         self.names_due = Instant::now() + FIRST_NAMES;
         Ok(())
@@ -260,6 +273,7 @@ impl Publisher {
         };
         if matches!(self.silence, Silence::Slate { .. }) && !picture.unit.idr {
             // The slate has other parameter sets, so only an IDR picture can follow it.
+            self.counts.after_slate.one();
             self.ask_for_key_frame();
             return Ok(());
         }
@@ -343,12 +357,13 @@ impl Publisher {
         let group = packager.parts_a_segment();
         let (since, camera) = (self.clock().wall(captured), self.source.name.clone());
         if !matches!(*self.health.borrow(), Health::Lost { .. }) {
-            tracing::warn!(
-                "no picture for {} s from {}: the slate takes over",
+            let cause = format!(
+                "no picture for {} s from {}",
                 SILENCE.as_secs(),
                 self.source.description
             );
-            self.lost();
+            tracing::warn!("{cause}: the slate takes over");
+            self.lost(cause);
         }
         let slate = tokio::task::spawn_blocking(move || {
             Slate::new(sets.width, sets.height, group, &camera, since)
@@ -375,14 +390,18 @@ impl Publisher {
         }
     }
 
-    /// Tells viewers. Why is for the log alone: it may hold a command line.
-    fn lost(&self) {
+    /// Tells viewers. The cause is for the log and the operator alone: it may hold a command line.
+    fn lost(&self, cause: String) {
         let since = self
             .last
             .as_ref()
             .map_or_else(Wall::now, |(_, captured)| self.clock().wall(*captured));
         let reason = format!("no pictures come from {}", self.source.name);
-        self.health.send_replace(Health::Lost { since, reason });
+        self.health.send_replace(Health::Lost {
+            since,
+            reason,
+            cause,
+        });
     }
 }
 

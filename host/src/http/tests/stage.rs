@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     h264::ParameterSets,
     http::{
-        Documents, Health, Limits, Page, Rendering, Server, State,
+        Counts, Documents, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
@@ -34,7 +34,7 @@ use crate::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
-    plugin::{self, Answer, DocumentSpec, Inputs, RenderError, Scope},
+    plugin::{self, Answer, CallError, DocumentSpec, Inputs, Scope},
     time::{MediaTime, Wall},
 };
 
@@ -267,10 +267,11 @@ impl Documents for Policy {
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.expect("we are here");
             if self.broken.load(Ordering::SeqCst) {
-                return Err(RenderError::Failed {
+                return Err(CallError::Failed {
                     plugin: "policy".into(),
                     cause: "broken by the test".into(),
-                });
+                }
+                .into());
             }
             Ok(self.write(&document.path, request, &window))
         })
@@ -285,6 +286,7 @@ pub struct Stage {
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
     pub shared: Arc<Shared>,
+    pub counts: Arc<Counts>,
 }
 
 impl Stage {
@@ -293,13 +295,16 @@ impl Stage {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
         let health = watch::Sender::new(Health::Starting);
+        let counts: Arc<Counts> = Arc::default();
         Self {
             shared: Arc::new(Shared {
                 live: live.clone(),
-                cache: Cache::new(policy.clone(), live.clone()),
+                cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
                 page: page(),
                 health: health.subscribe(),
+                counts: counts.clone(),
             }),
+            counts,
             live,
             policy,
             health,
@@ -331,6 +336,7 @@ impl Stage {
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),
+            counts: self.counts.clone(),
         }
     }
 
