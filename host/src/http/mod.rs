@@ -18,6 +18,7 @@ mod documents;
 mod hold;
 mod listen;
 mod media;
+mod overlay;
 mod query;
 mod range;
 mod reply;

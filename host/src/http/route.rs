@@ -14,7 +14,9 @@ use super::{
     documents::{Cache, Reply},
     hold::{self, FIRST_PICTURE, Phase},
     listen::Site,
-    media, query,
+    media,
+    overlay::{self, Overlay},
+    query,
     reply::{self, DocumentFields, Response},
     state::{Health, Page},
 };
@@ -27,6 +29,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) cache: Arc<Cache>,
+    pub(super) overlay: Overlay,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
     pub(super) counts: Arc<Counts>,
@@ -52,6 +55,7 @@ enum Wanted {
         presentation: Box<str>,
         name: Box<str>,
     },
+    Overlay(overlay::Wanted),
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -61,8 +65,8 @@ impl Wanted {
         match self {
             Self::Page => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } => Kind::Document,
-            Self::Media { .. } => Kind::Media,
+            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
             Self::Done(_) => Kind::Other,
         }
     }
@@ -131,6 +135,14 @@ impl Shared {
             Some((presentation, name)) => (Some(presentation), name),
             None => (None, below),
         };
+        // No presentation is called that, and no document.
+        match (presentation, name) {
+            (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
+            (Some("overlay"), image) => {
+                return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
+            }
+            _ => {}
+        }
         let scope = match presentation {
             Some(_) => Scope::Presentation,
             None => Scope::Stream,
@@ -179,6 +191,7 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, &conditions, phase).await,
                 None => gone(),
             },
+            Wanted::Overlay(wanted) => self.overlay.respond(wanted, &conditions, phase).await,
         };
         if conditions.head {
             return reply::header_only(response);

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{documents::Cache, listen::Listeners, route::Shared, state::State};
+use super::{documents::Cache, listen::Listeners, overlay::Overlay, route::Shared, state::State};
 
 /// Files that the rest of the program may have open: cameras, plugins, logs, the operator's connections.
 const OTHER_FILES: u64 = 128;
@@ -21,6 +21,7 @@ impl Server {
         let site = Shared {
             live: state.live,
             cache,
+            overlay: Overlay::new(state.overlay),
             page: state.page,
             health: state.health,
             counts: state.counts,

@@ -9,7 +9,7 @@ use super::{
     document::{self, Document},
     documents::Documents,
 };
-use crate::live::Live;
+use crate::{live::Live, overlay::Board};
 
 /// What the viewers' server serves, and within which limits.
 pub struct State {
@@ -17,6 +17,8 @@ pub struct State {
     pub live: Arc<Live>,
     /// Who writes the documents.
     pub documents: Arc<dyn Documents>,
+    /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
+    pub overlay: Option<Arc<Board>>,
     /// What `/` answers.
     pub page: Page,
     /// What `/healthz` answers.

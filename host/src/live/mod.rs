@@ -7,6 +7,7 @@
 //! What an object is called is a number or somebody's choice ([`Naming`]); [`Names`] has it before it is needed. A snapshot
 //! leads from names to objects, so a name means something exactly as long as its object can be asked for.
 
+mod frame;
 mod media;
 mod names;
 mod naming;
@@ -15,9 +16,10 @@ mod ring;
 mod snapshot;
 mod window;
 
+pub use frame::Frame;
 pub use media::{Chunk, InitSegment, Media, Part, Segment};
 pub use names::Names;
-pub use naming::{Answer, ENDINGS, Nameless, Naming, check_template};
+pub use naming::{Answer, ENDINGS, Nameless, Naming, check_name, check_template};
 pub use numbering::{Kind, numbered};
 pub use ring::{Opening, Ring};
 pub use snapshot::{Object, Position, Presentation, Rendition, Snapshot};

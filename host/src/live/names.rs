@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{
-    naming::{Answer, Nameless, Naming, check},
-    numbering::Kind,
+    naming::{Answer, Nameless, Naming, check_name},
+    numbering::{Kind, numbered},
 };
 use crate::time::{MediaTime, Wall};
 
@@ -136,11 +136,15 @@ impl Names {
     }
 
     fn give(&mut self, kind: Kind, number: u64, name: &str) -> Option<Arc<str>> {
-        let checked =
-            check(kind, number, name).and_then(|name| match self.given.contains_key(&*name) {
-                true => Err("another object has this name, or had it a moment ago".to_owned()),
-                false => Ok(name),
-            });
+        let checked = check_name(kind, name).and_then(|name| match numbered(&name) {
+            Some(owner) if owner != (kind, number) => Err(format!(
+                "`{name}` is how the built-in numbering calls another object"
+            )),
+            _ if self.given.contains_key(&*name) => Err(format!(
+                "another object is called `{name}`, or was a moment ago"
+            )),
+            _ => Ok(name),
+        });
         match checked {
             Ok(name) => {
                 let name: Arc<str> = name.into();
@@ -148,13 +152,7 @@ impl Names {
                 Some(name)
             }
             Err(why) => {
-                // As much as tells which it was.
-                let shown: String = name.chars().take(80).collect();
-                self.complain(
-                    kind,
-                    number,
-                    &format!("was named {shown:?}, which can't be: {why}"),
-                );
+                self.complain(kind, number, &format!("can't have its name: {why}"));
                 None
             }
         }
@@ -192,8 +190,7 @@ impl Names {
             Some(n) => format!(" ({n} more like this since the last such line)"),
         };
         tracing::warn!(
-            "{} {number} {what}; it is called {}{left_out}",
-            kind.word(),
+            "{kind} {number} {what}; it is called {}{left_out}",
             kind.numbered(number)
         );
     }
@@ -330,7 +327,8 @@ mod tests {
     #[test]
     fn a_name_in_use_is_given_to_nobody_else_until_caches_have_forgotten_it() {
         let (desk, mut names) = names();
-        let mut again = |names: &mut Names| {
+        let again = |names: &mut Names| {
+            names.parts.ahead.clear();
             names.foresee(Kind::Part, Wall(0), PART);
             desk.answer(|_| Some("same".into()));
             part(names)
@@ -364,6 +362,23 @@ mod tests {
         answering.await.unwrap();
         assert_eq!(&*names.take(Kind::Init), "Init/1000000.mp4");
         assert_eq!(part(&mut names), "Part/1000000.m4s");
+    }
+
+    #[test]
+    fn names_of_the_built_in_shape_are_given_to_nobody_but_their_owners() {
+        let (desk, mut names) = names();
+        for (said, called) in [
+            ("part-1", "part-0.m4s"),
+            ("part-1.m4s", "part-1.m4s"),
+            ("segment-2.m4s", "part-2.m4s"),
+            ("part-007", "part-007.m4s"),
+            ("a/part-7", "a/part-7.m4s"),
+        ] {
+            names.parts.ahead.clear();
+            names.foresee(Kind::Part, Wall(0), PART);
+            desk.answer(|_| Some(said.into()));
+            assert_eq!(part(&mut names), called);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use tokio::sync::oneshot;
 
-use super::numbering::{Kind, numbered};
+use super::numbering::Kind;
 use crate::time::Wall;
 
 /// Bytes of a name, its ending included.
@@ -33,36 +33,39 @@ pub trait Naming: Send + Sync {
     fn name(&self, object: Nameless) -> Answer;
 }
 
-/// The name as it will be used, with an ending if it had none; or what is wrong with it. `number` is that of the built-in
-/// name. Whether another object has the name already is not looked at here.
-pub(super) fn check(kind: Kind, number: u64, name: &str) -> Result<String, String> {
+/// The name as it will be used, with an ending if it had none; or what is wrong with it. Whether it is another object's
+/// is not looked at here.
+///
+/// # Errors
+/// One line: what is wrong with it, and what would be right.
+pub fn check_name(kind: Kind, name: &str) -> Result<String, String> {
     let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if name.len() > LONGEST {
         return Err(format!(
-            "it has {} bytes, and may have {LONGEST}",
+            "a name of {} bytes, and it may have {LONGEST}",
             name.len()
         ));
     }
     if let Some(other) = name.chars().find(|&c| !unreserved(c)) {
         return Err(format!(
-            "it has {other:?} in it; a name is made of letters, digits, `-`, `.`, `_`, `~` and `/`"
+            "{name:?} has {other:?} in it; a name is made of letters, digits, `-`, `.`, `_`, `~` and `/`"
         ));
     }
     if name
         .split('/')
         .any(|element| matches!(element, "" | "." | ".."))
     {
-        return Err("it is no relative path without empty, `.` and `..` elements".to_owned());
+        return Err(format!(
+            "`{name}` is no relative path without empty, `.` and `..` elements"
+        ));
     }
-    let name = complete(kind, name);
-    if name.len() > LONGEST {
-        return Err(format!("with its ending it has more than {LONGEST} bytes"));
-    }
-    match numbered(&name) {
-        Some(owner) if owner != (kind, number) => {
-            Err("names like this belong to the built-in numbering".to_owned())
-        }
-        _ => Ok(name),
+    let complete = complete(kind, name);
+    match complete.len() > LONGEST {
+        true => Err(format!(
+            "`{complete}` has {} bytes with its ending, and may have {LONGEST}",
+            complete.len()
+        )),
+        false => Ok(complete),
     }
 }
 
@@ -77,20 +80,20 @@ fn complete(kind: Kind, name: &str) -> String {
     [name, ending].concat()
 }
 
-/// What is wrong with a template of segment names, if anything: `$Number$` once, and around it what a name is made of.
-/// Otherwise the template, with its ending. `segment-$Number$` and the like are right only as the built-in name itself.
+/// The template of segment names as it will be used, with an ending if it had none: `$Number$` once, and around it what a
+/// name is made of.
+///
+/// # Errors
+/// One line: what is wrong with it, and what would be right.
 pub fn check_template(template: &str) -> Result<String, String> {
     const NUMBER: &str = "$Number$";
     if template.matches(NUMBER).count() != 1 {
-        return Err(format!("it must have {NUMBER} in it once"));
+        return Err(format!("{template:?} doesn't have {NUMBER} in it once"));
     }
-    for number in [0, u64::MAX] {
-        check(
-            Kind::Segment,
-            number,
-            &template.replace(NUMBER, &number.to_string()),
-        )?;
-    }
+    check_name(
+        Kind::Segment,
+        &template.replace(NUMBER, &u64::MAX.to_string()),
+    )?;
     Ok(complete(Kind::Segment, template))
 }
 
@@ -117,12 +120,12 @@ mod tests {
             (Kind::Part, "part-7.m4s", "part-7.m4s"),
             (Kind::Part, "part-7", "part-7.m4s"),
         ] {
-            assert_eq!(check(kind, 7, name).as_deref(), Ok(whole));
+            assert_eq!(check_name(kind, name).as_deref(), Ok(whole));
         }
     }
 
     #[test]
-    fn what_could_lead_elsewhere_or_stand_for_something_else_is_refused() {
+    fn what_could_lead_elsewhere_is_refused() {
         for name in [
             "",
             "/a",
@@ -149,11 +152,11 @@ mod tests {
             "segment-7.m4s",
             "init-7.mp4",
         ] {
-            assert!(check(Kind::Part, 7, name).is_err(), "{name:?}");
+            assert!(check_name(Kind::Part, name).is_err(), "{name:?}");
         }
-        assert!(check(Kind::Part, 7, &"x".repeat(196)).is_ok());
-        assert!(check(Kind::Part, 7, &"x".repeat(197)).is_err());
-        assert!(check(Kind::Part, 7, &"x".repeat(1 << 20)).is_err());
+        assert!(check_name(Kind::Part, &"x".repeat(196)).is_ok());
+        assert!(check_name(Kind::Part, &"x".repeat(197)).is_err());
+        assert!(check_name(Kind::Part, &"x".repeat(1 << 20)).is_err());
     }
 
     #[test]
@@ -182,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_passes_is_one_plain_relative_address(name in "[a-c0-1./~_%:? -]{0,12}") {
-            let Ok(whole) = check(Kind::Segment, 1, &name) else { return Ok(()) };
+            let Ok(whole) = check_name(Kind::Segment, &name) else { return Ok(()) };
             prop_assert!(whole.starts_with(&name));
             prop_assert!(ENDINGS.iter().any(|ending| whole.ends_with(ending)));
             let uri: hyper::Uri = format!("/cam/x/{whole}").parse().unwrap();

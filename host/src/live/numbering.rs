@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -12,15 +14,6 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Init, Self::Segment, Self::Part];
 
-    /// How a log calls an object of this kind.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Init => "init segment",
-            Self::Segment => "segment",
-            Self::Part => "part",
-        }
-    }
-
     /// What surrounds the number in a built-in name.
     fn around(self) -> (&'static str, &'static str) {
         match self {
@@ -34,6 +27,16 @@ impl Kind {
     pub(super) fn numbered(self, number: u64) -> String {
         let (before, after) = self.around();
         format!("{before}{number}{after}")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "init segment",
+            Self::Segment => "segment",
+            Self::Part => "part",
+        })
     }
 }
 

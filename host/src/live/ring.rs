@@ -370,9 +370,14 @@ fn bitrate(bytes: u64, duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::{cmaf::Timing, h264::ParameterSets};
+    use crate::{
+        cmaf::Timing,
+        h264::ParameterSets,
+        live::{Answer, Nameless, Naming},
+    };
 
     fn ring(byte_limit: u64) -> Ring {
         let timing = Timing {
@@ -478,6 +483,89 @@ mod tests {
         let snapshot = ring.snapshot();
         assert_eq!(snapshot.segments[0].sequence, 109);
         assert_eq!(snapshot.discontinuity_sequence, 1);
+    }
+
+    /// Answers at once with what a test says.
+    struct Says<F>(F);
+
+    impl<F: Fn(Nameless) -> String + Send + Sync> Naming for Says<F> {
+        fn name(&self, object: Nameless) -> Answer {
+            let (sender, answer) = oneshot::channel();
+            sender.send(Some(self.0(object))).unwrap();
+            answer
+        }
+    }
+
+    fn named(say: impl Fn(Nameless) -> String + Send + Sync + 'static) -> Ring {
+        let mut ring = ring(u64::MAX);
+        let mut names = Names::new(Some(Arc::new(Says(say))), Wall(100_000_000));
+        for kind in [Kind::Init, Kind::Segment, Kind::Part] {
+            names.foresee(kind, Wall(0), Duration::from_secs(1));
+        }
+        ring = Ring::new(ring.presentation, names, u64::MAX);
+        ring
+    }
+
+    /// What a name leads to, among all there are.
+    fn kinds(snapshot: &Snapshot) -> [usize; 5] {
+        let mut counts = [0; 5];
+        for object in snapshot.objects.values() {
+            counts[match object {
+                Object::Init(_) => 0,
+                Object::Segment(_) => 1,
+                Object::GrowingSegment(_) => 2,
+                Object::Part(_) => 3,
+                Object::NextPart(_) => 4,
+            }] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn objects_are_called_what_they_were_named_and_found_by_it_until_they_are_evicted() {
+        let mut ring = named(|object| format!("{:?}/{}", object.kind, object.number));
+        push(&mut ring, false);
+        let first = ring.snapshot();
+        let growing = &first.segments[0];
+        assert_eq!(&*growing.path, "Segment/100.m4s");
+        assert_eq!(&*growing.parts[0].path, "Part/100000.m4s");
+        assert_eq!(&*growing.init.path, "Init/100000.mp4");
+        assert_eq!(first.next_part.as_deref(), Some("Part/100002.m4s"));
+        assert_eq!(kinds(&first), [1, 0, 1, 2, 1]);
+        for _ in 1..40 {
+            push(&mut ring, false);
+        }
+        let snapshot = ring.snapshot();
+        assert!(snapshot.objects.contains_key("Segment/119.m4s"));
+        assert!(!snapshot.objects.contains_key("Segment/118.m4s"));
+        for segment in &snapshot.segments {
+            assert!(snapshot.objects.contains_key(&segment.path));
+            assert!(snapshot.objects.contains_key(&segment.init.path));
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_each_object_has_an_address_of_its_own() {
+        // Two names for everything, and now and then none that is one.
+        let mut ring = named(|object| match object.number % 5 {
+            0 => "../up".into(),
+            1 => String::new(),
+            n => format!("name-{}", n % 2),
+        });
+        for _ in 0..40 {
+            push(&mut ring, false);
+            let snapshot = ring.snapshot();
+            let listed: usize = snapshot.segments.iter().map(|s| s.parts.len()).sum();
+            let [inits, segments, growing, parts, next] = kinds(&snapshot);
+            assert_eq!((growing, next), (1, 1));
+            assert!(parts >= listed && segments + growing >= snapshot.segments.len());
+            let distinct: std::collections::HashSet<_> = snapshot
+                .segments
+                .iter()
+                .map(|s| Arc::as_ptr(&s.init))
+                .collect();
+            assert!(inits >= distinct.len());
+        }
     }
 
     #[test]

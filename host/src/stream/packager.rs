@@ -6,9 +6,9 @@ use super::{clock::Clock, counts::Counts};
 use crate::{
     cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
+    live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
-    time::{MediaTime, Monotonic},
+    time::{MediaTime, Monotonic, Wall},
 };
 
 /// Why a presentation can't go on as it began.
@@ -31,6 +31,8 @@ pub struct Packager {
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
     current_init: Option<Arc<InitSegment>>,
+    /// Start and date of the open segment.
+    dated: (MediaTime, Wall),
     part: OpenPart,
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
@@ -80,6 +82,7 @@ impl Packager {
             clock,
             inits: Vec::new(),
             current_init: None,
+            dated: (MediaTime(0), Wall(0)),
             part: OpenPart::default(),
             chunks: 0,
             reorders,
@@ -239,13 +242,14 @@ impl Packager {
                 .discontinuities
                 .add(placement.discontinuity.into());
             self.clock.relabel();
+            self.dated = (placement.start, self.clock.wall(captured));
             self.ring.begin_segment(Opening {
                 init: self
                     .current_init
                     .clone()
                     .expect("a presentation begins with an IDR picture"),
                 start: placement.start,
-                captured: self.clock.wall(captured),
+                captured: self.dated.1,
                 discontinuity: placement.discontinuity,
             });
             changed = true;
@@ -278,6 +282,20 @@ impl Packager {
         if changed {
             self.publish();
         }
+        self.tell(&sample, &unit.parameter_sets);
+    }
+
+    fn tell(&self, sample: &Sample, sets: &ParameterSets) {
+        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
+        let time = sample.start.after(Duration::from_micros(later));
+        let (start, date) = self.dated;
+        self.live.tell(Frame {
+            time,
+            captured: sample.captured,
+            date: date.after(time.since(start)),
+            width: sets.width,
+            height: sets.height,
+        });
     }
 
     fn close_part(&mut self) -> bool {

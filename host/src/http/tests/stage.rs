@@ -28,12 +28,14 @@ use crate::{
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
+        overlay::Overlay,
         route::Shared,
     },
     live::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
+    overlay::Board,
     plugin::{self, Answer, CallError, DocumentSpec, Inputs, Scope},
     time::{MediaTime, Wall},
 };
@@ -282,6 +284,7 @@ impl Documents for Policy {
 pub struct Stage {
     pub live: Arc<Live>,
     pub policy: Arc<Policy>,
+    pub board: Arc<Board>,
     pub health: watch::Sender<Health>,
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
@@ -300,6 +303,7 @@ impl Stage {
             shared: Arc::new(Shared {
                 live: live.clone(),
                 cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
+                overlay: Overlay::new(Some(board.clone())),
                 page: page(),
                 health: health.subscribe(),
                 counts: counts.clone(),
@@ -307,6 +311,7 @@ impl Stage {
             counts,
             live,
             policy,
+            board,
             health,
             limits: Limits::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -333,6 +338,7 @@ impl Stage {
         State {
             live: self.live.clone(),
             documents: self.policy.clone(),
+            overlay: Some(self.board.clone()),
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),

@@ -65,7 +65,7 @@ impl Guest {
                 .to_owned(),
             reads: Reads::default(),
             decide: "(call $allow (i32.const 0) (i32.const 0) (i32.const 0))".to_owned(),
-            name_object: "(call $string (i32.const 0) (i32.const 0))".to_owned(),
+            name_object: "(call $decimal (local.get $number))".to_owned(),
             draw: "(call $drawing (i32.const 0) (i32.const 0) (i64.const 0))".to_owned(),
             data: Vec::new(),
         }
@@ -90,7 +90,7 @@ impl Guest {
         self
     }
 
-    /// Names objects so. There are `$kind`, `$rendition`, `$rendition_len`, `$number` and `$captured`.
+    /// Names objects so; by their number in digits, `$decimal`, unless said otherwise. There are `$kind`, `$rendition`, `$rendition_len`, `$number` and `$captured`.
     pub fn name_object(mut self, body: &str) -> Self {
         self.name_object = body.to_owned();
         self
@@ -423,6 +423,16 @@ const ANSWERS: &str = "
         (i32.store (i32.const 16) (local.get $at))
         (i32.store offset=4 (i32.const 16) (local.get $len))
         (i32.const 16))
+    (func $decimal (param $number i64) (result i32)
+        (local $at i32)
+        (local.set $at (i32.const 600))
+        (loop $more
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (i32.store8 (local.get $at)
+                (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (local.get $number) (i64.const 10)))))
+            (local.set $number (i64.div_u (local.get $number) (i64.const 10)))
+            (br_if $more (i64.ne (local.get $number) (i64.const 0))))
+        (call $string (local.get $at) (i32.sub (i32.const 600) (local.get $at))))
     (func $drawing (param $at i32) (param $len i32) (param $until i64) (result i32)
         (i32.store (i32.const 16) (local.get $at))
         (i32.store offset=4 (i32.const 16) (local.get $len))
