@@ -11,10 +11,12 @@ use tokio::{
 use crate::{
     cmaf::Wish,
     config::Config,
-    http::{self, Documents, Rendering},
+    http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     page,
-    plugin::{DocumentSpec, Environment, Hook, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{
+        DocumentSpec, Environment, PluginSpec, Plugins, Reads, Request, TimingRequest, Visit,
+    },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -47,17 +49,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
-    if let Some(plugin) = plugins
-        .status()
-        .iter()
-        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
-    {
-        anyhow::bail!(
-            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
-             than everything",
-            plugin.name
-        );
-    }
+    let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
@@ -66,7 +58,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(plugins),
+            documents: plugins.clone(),
+            guard: plugins,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
@@ -186,5 +179,15 @@ impl Documents for Plugins {
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}
+
+impl Guard for Plugins {
+    fn reads(&self) -> Arc<[Reads]> {
+        Plugins::reads(self)
+    }
+
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+        Box::pin(Plugins::ask(self, reads, visit))
     }
 }

@@ -5,4 +5,5 @@ mod counting;
 mod documents;
 mod limits;
 mod media;
+mod permission;
 mod stage;
