@@ -3,6 +3,7 @@
 mod calling;
 mod guest;
 mod loading;
+mod permission;
 mod reloading;
 
 use std::{sync::Arc, time::Duration};
