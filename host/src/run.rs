@@ -13,8 +13,12 @@ use crate::{
     config::Config,
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
+    overlay::{self, Board},
     page,
-    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{
+        DocumentSpec, Environment, Hook, Namer, Painter, PluginSpec, Plugins, Request,
+        TimingRequest,
+    },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -47,18 +51,33 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
+    if let Some(plugin) = plugins
+        .status()
+        .iter()
+        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
+    {
+        anyhow::bail!(
+            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
+             than everything",
+            plugin.name
+        );
+    }
     let wish = wish(plugins.timing());
+    let plugins = Arc::new(plugins);
 
     let live = Arc::new(Live::default());
+    let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let server = http::Server::bind(
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(plugins),
+            documents: plugins.clone(),
+            overlay: board,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
+            counts: Arc::default(),
         },
     )?;
 
@@ -74,6 +93,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
+        naming: Some(Arc::new(Namer::new(plugins))),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live, settings);
     tokio::spawn(report(health_of_stream, health));
@@ -81,8 +101,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped)));
+    // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
+    // would have to be woken across threads for every picture.
+    let publishing = tokio::spawn(publisher.run());
     let outcome = tokio::select! {
-        outcome = publisher.run() => {
+        outcome = publishing => {
+            let outcome = outcome.context("publishing the stream").flatten();
             if outcome.is_ok() {
                 linger(wish.window).await?;
             }
@@ -93,6 +117,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     outcome
+}
+
+/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
+fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
+    let painters = Painter::all(plugins);
+    if painters.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = painters.iter().map(Painter::name).collect();
+    tracing::info!(
+        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
+         them, so other players, and the full screen of an iPhone, show them without it",
+        names.join(" and ")
+    );
+    let board = Arc::new(Board::new(painters.len()));
+    for (layer, painter) in painters.into_iter().enumerate() {
+        tokio::spawn(overlay::follow(
+            painter,
+            live.frames(),
+            board.clone(),
+            layer,
+        ));
+    }
+    Some(board)
 }
 
 /// Says where to watch, on standard output, for people and for programs that start us.
@@ -160,7 +208,7 @@ fn wish(timing: TimingRequest) -> Wish {
 
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        Plugins::documents(self).clone()
+        Plugins::documents(self)
     }
 
     fn render<'a>(

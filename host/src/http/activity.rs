@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::state::Limits;
+use super::{counts::Traffic, state::Limits};
 
 /// Times are milliseconds since `opened`. The order of the writes among each other doesn't matter: a reader that sees an
 /// older mix closes nothing early by more than the moment in between, since every state has its own full time.
@@ -38,6 +38,7 @@ pub(super) struct Activity {
     head: AtomicU64,
     /// When a viewer last took bytes of a response, or a response began.
     progress: AtomicU64,
+    traffic: Arc<Traffic>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -54,7 +55,7 @@ pub(super) enum Verdict {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
             asked: AtomicBool::new(false),
@@ -64,6 +65,7 @@ impl Activity {
             quiet: AtomicU64::new(0),
             head: AtomicU64::new(NEVER),
             progress: AtomicU64::new(0),
+            traffic,
         })
     }
 
@@ -132,7 +134,11 @@ impl Activity {
         }
     }
 
-    fn sent(&self) {
+    fn sent(&self, write: &Poll<io::Result<usize>>) {
+        let Poll::Ready(outcome) = write else { return };
+        if let Ok(bytes) = outcome {
+            self.traffic.sent.add(*bytes as u64);
+        }
         // Over HTTP/2 these may be pings. There the data itself tells.
         if !self.multiplexed.load(Relaxed) {
             self.progress.store(self.now(), Relaxed);
@@ -205,9 +211,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
-        if poll.is_ready() {
-            self.activity.sent();
-        }
+        self.activity.sent(&poll);
         poll
     }
 
@@ -217,9 +221,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        if poll.is_ready() {
-            self.activity.sent();
-        }
+        self.activity.sent(&poll);
         poll
     }
 

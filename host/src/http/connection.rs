@@ -10,11 +10,13 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
+use tracing::Instrument as _;
 
 use super::{
     activity::{Activity, Verdict, Watched},
     hold::Phase,
-    route::Shared,
+    listen::Site,
+    query,
     state::Limits,
 };
 
@@ -67,15 +69,15 @@ enum Step<T> {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(
+pub(super) async fn serve<S: Site>(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
     protocol: &auto::Builder<TokioExecutor>,
-    shared: Arc<Shared>,
+    site: Arc<S>,
     admission: Admission,
     limits: &Limits,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let activity = Activity::new();
+    let activity = Activity::new(site.traffic().clone());
     let io = TokioIo::new(Watched {
         inner: io,
         activity: activity.clone(),
@@ -84,16 +86,23 @@ pub(super) async fn serve(
         let (activity, phase) = (activity.clone(), phase.clone());
         service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.request(request.version() == Version::HTTP_2);
+            let span = tracing::debug_span!(
+                "request",
+                method = %request.method(),
+                path = %query::shown(request.uri().path())
+            );
             // The request is read and let go before anything is waited for: its fields lie in the connection's buffer.
-            let asked = shared.read(&request.into_parts().0);
-            let (shared, mut phase) = (shared.clone(), phase.clone());
-            async move {
+            let asked = span.in_scope(|| site.read(&request.into_parts().0));
+            let (site, mut phase) = (site.clone(), phase.clone());
+            let answer = async move {
                 let response = match admission {
-                    Admission::Served => shared.answer(asked, &mut phase).await,
-                    Admission::Full => shared.refuse(asked),
+                    Admission::Served => site.answer(asked, &mut phase).await,
+                    Admission::Full => site.refuse(asked),
                 };
+                tracing::trace!(status = response.status().as_u16(), "answered");
                 Ok::<_, Infallible>(response.map(|body| body.of_request(in_flight)))
-            }
+            };
+            answer.instrument(span)
         })
     };
     let mut connection = pin!(protocol.serve_connection(io, service));

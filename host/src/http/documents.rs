@@ -22,10 +22,13 @@ use std::{
 use hyper::http::HeaderValue;
 use tokio::{sync::watch, time::Instant};
 
-use super::document::{Document, FAST};
+use super::{
+    counts::Counts,
+    document::{Document, FAST},
+};
 use crate::{
     live::{Live, Position, Snapshot},
-    plugin::{Answer, DocumentSpec, RenderError, Request},
+    plugin::{Answer, DocumentSpec, LineGate, RenderError, Request},
 };
 
 /// An answer of a plugin that is being worked out.
@@ -135,15 +138,24 @@ pub(super) struct Cache {
     /// which costs less than what a table without a lock does.
     table: Mutex<Table>,
     waiting: AtomicUsize,
+    counts: Arc<Counts>,
+    /// A failure may come back with every position.
+    complaints: Mutex<LineGate>,
 }
 
 impl Cache {
-    pub(super) fn new(source: Arc<dyn Documents>, live: Arc<Live>) -> Arc<Self> {
+    pub(super) fn new(
+        source: Arc<dyn Documents>,
+        live: Arc<Live>,
+        counts: Arc<Counts>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             source,
             live,
             table: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            counts,
+            complaints: Mutex::default(),
         })
     }
 
@@ -215,6 +227,7 @@ impl Cache {
                 None => true,
             };
             if usable {
+                self.counts.shared_documents.one();
                 return slot.work.subscribe();
             }
             if let Some(Outcome {
@@ -262,6 +275,7 @@ impl Cache {
     ) {
         let document = &documents[key.document];
         let outcome = loop {
+            self.counts.renders.one();
             let answer = self
                 .source
                 .render(document, &key.request, window.clone())
@@ -295,16 +309,37 @@ impl Cache {
                     Waited::Alone => return,
                     Waited::Not(why) => why.to_owned(),
                 },
-                Err(error) => error.to_string(),
+                // Whoever runs the plugins has said it, as often as it bears saying.
+                Err(error @ RenderError::Call(_)) => {
+                    tracing::debug!(document = document.path, "no document: {error}");
+                    break self.failed(last_good, &window);
+                }
+                Err(error @ RenderError::NoWriter { .. }) => error.to_string(),
             };
-            tracing::warn!(document = document.path, "no document: {failure}");
-            let reply = match last_good.filter(|document| document.fresh_for().is_some()) {
-                Some(document) => Reply::Late(document),
-                None => Reply::Failed,
-            };
-            break Outcome::of(reply, &window, true);
+            self.complain(&document.path, &failure);
+            break self.failed(last_good, &window);
         };
         finish.with(outcome);
+    }
+
+    /// What those get who asked for what could not be written.
+    fn failed(&self, last_good: Option<Arc<Document>>, window: &Snapshot) -> Outcome {
+        let late = last_good.filter(|document| document.fresh_for().is_some());
+        Outcome::of(late.map_or(Reply::Failed, Reply::Late), window, true)
+    }
+
+    fn complain(&self, document: &str, failure: &str) {
+        // Nothing panics under this lock.
+        let mut complaints = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(suppressed) = complaints.pass(std::time::Instant::now()) {
+            if suppressed > 0 {
+                tracing::warn!("{suppressed} failures to write a document are left out here");
+            }
+            tracing::warn!(document, "no document: {failure}");
+        }
     }
 
     /// Waits until the window has reached the position or its presentation has ended.

@@ -1,5 +1,7 @@
 //! Percent-encoding of queries and paths.
 
+use std::borrow::Cow;
+
 /// Longest value, and most values, of declared parameters that are passed to a plugin. Playlists need a few digits.
 const MOST: usize = 32;
 const LONGEST: usize = 1_024;
@@ -43,6 +45,17 @@ pub(super) fn parse(query: &str, declared: &[String]) -> Result<Vec<(String, Str
         }
     }
     Ok(pairs)
+}
+
+/// A path as the log may show it: without the permission that its first element may be (`/~TOKEN/cam/live.m3u8`).
+pub(super) fn shown(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix("/~") {
+        Some(token) => match token.split_once('/') {
+            Some((_, rest)) => format!("/~…/{rest}").into(),
+            None => "/~…".into(),
+        },
+        None => path.into(),
+    }
 }
 
 /// A path without its percent-encoding, as names are looked up by; `None` for what no name can be.
@@ -132,6 +145,13 @@ mod tests {
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn the_log_shows_no_token() {
+        assert_eq!(shown("/~s3cret/cam/live.m3u8"), "/~…/cam/live.m3u8");
+        assert_eq!(shown("/~s3cret"), "/~…");
+        assert_eq!(shown("/cam/~x"), "/cam/~x");
     }
 
     #[test]

@@ -9,10 +9,14 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     conditions::Conditions,
+    counts::{Counts, Kind, Traffic},
     document::Document,
     documents::{Cache, Reply},
     hold::{self, FIRST_PICTURE, Phase},
-    media, query,
+    listen::Site,
+    media,
+    overlay::{self, Overlay},
+    query,
     reply::{self, DocumentFields, Response},
     state::{Health, Page},
 };
@@ -25,8 +29,10 @@ use crate::{
 pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) cache: Arc<Cache>,
+    pub(super) overlay: Overlay,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// A request, read: it owns little, and nothing of the connection's buffer.
@@ -49,19 +55,63 @@ enum Wanted {
         presentation: Box<str>,
         name: Box<str>,
     },
+    Overlay(overlay::Wanted),
     /// The response is clear already.
     Done(Box<Response>),
 }
 
-impl Shared {
-    /// Finds out what a request wants.
-    pub(super) fn read(&self, request: &Parts) -> Asked {
+impl Wanted {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Page => Kind::Page,
+            Self::Health => Kind::Health,
+            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
+            Self::Done(_) => Kind::Other,
+        }
+    }
+}
+
+impl Site for Shared {
+    type Asked = Asked;
+
+    fn read(&self, request: &Parts) -> Asked {
         Asked {
             wanted: self.wanted(request).unwrap_or_else(Wanted::Done),
             conditions: Conditions::of(&request.method, &request.headers),
         }
     }
 
+    async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
+        let _waiting = self.counts.waiting.enter();
+        let kind = asked.wanted.kind();
+        let response = self.respond(asked, phase).await;
+        self.counts.requests.answered(kind, response.status());
+        response
+    }
+
+    /// Whoever watches over the stream gets his answer all the same.
+    fn refuse(&self, asked: Asked) -> Response {
+        let kind = asked.wanted.kind();
+        let mut response = match asked.wanted {
+            Wanted::Health => self.health(),
+            _ => reply::unavailable("too many viewers at once; the operator can permit more"),
+        };
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        self.counts.requests.answered(kind, response.status());
+        if asked.conditions.head {
+            return reply::header_only(response);
+        }
+        response
+    }
+
+    fn traffic(&self) -> &Arc<Traffic> {
+        &self.counts.traffic
+    }
+}
+
+impl Shared {
     fn wanted(&self, request: &Parts) -> Result<Wanted, Box<Response>> {
         if request.method == Method::OPTIONS {
             return Err(reply::options().into());
@@ -85,6 +135,14 @@ impl Shared {
             Some((presentation, name)) => (Some(presentation), name),
             None => (None, below),
         };
+        // No presentation is called that, and no document.
+        match (presentation, name) {
+            (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
+            (Some("overlay"), image) => {
+                return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
+            }
+            _ => {}
+        }
         let scope = match presentation {
             Some(_) => Scope::Presentation,
             None => Scope::Stream,
@@ -111,12 +169,7 @@ impl Shared {
         }
     }
 
-    /// Answers, as soon as there is an answer.
-    pub(super) async fn answer(
-        &self,
-        asked: Asked,
-        phase: &mut watch::Receiver<Phase>,
-    ) -> Response {
+    async fn respond(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
         let Asked { wanted, conditions } = asked;
         let response = match wanted {
             Wanted::Done(response) => *response,
@@ -138,22 +191,9 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, &conditions, phase).await,
                 None => gone(),
             },
+            Wanted::Overlay(wanted) => self.overlay.respond(wanted, &conditions, phase).await,
         };
         if conditions.head {
-            return reply::header_only(response);
-        }
-        response
-    }
-
-    /// The answer where there are too many viewers already. Whoever watches over the stream gets his.
-    pub(super) fn refuse(&self, asked: Asked) -> Response {
-        let mut response = match asked.wanted {
-            Wanted::Health => self.health(),
-            _ => reply::unavailable("too many viewers at once; the operator can permit more"),
-        };
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-        if asked.conditions.head {
             return reply::header_only(response);
         }
         response

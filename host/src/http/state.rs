@@ -5,10 +5,11 @@ use hyper::http::HeaderValue;
 use tokio::sync::watch;
 
 use super::{
+    counts::Counts,
     document::{self, Document},
     documents::Documents,
 };
-use crate::live::Live;
+use crate::{live::Live, overlay::Board};
 
 /// What the viewers' server serves, and within which limits.
 pub struct State {
@@ -16,12 +17,16 @@ pub struct State {
     pub live: Arc<Live>,
     /// Who writes the documents.
     pub documents: Arc<dyn Documents>,
+    /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
+    pub overlay: Option<Arc<Board>>,
     /// What `/` answers.
     pub page: Page,
     /// What `/healthz` answers.
     pub health: watch::Receiver<Health>,
     /// Limits.
     pub limits: Limits,
+    /// Where it counts what it does.
+    pub counts: Arc<Counts>,
 }
 
 /// How the stream is doing: 200 on `/healthz` for [`Health::Live`], 503 for everything else.

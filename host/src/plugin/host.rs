@@ -299,7 +299,7 @@ impl metrics::Host for HostState {
 
 /// Lets so many lines pass a second, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct LineGate {
+pub(crate) struct LineGate {
     second: Option<Instant>,
     passed: u32,
     suppressed: u64,
@@ -307,7 +307,7 @@ pub(super) struct LineGate {
 
 impl LineGate {
     /// Whether a line may pass now, and if so, how many were held back since the last one that did.
-    pub(super) fn pass(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
         let fresh = self
             .second
             .is_none_or(|second| now.duration_since(second).as_secs() >= 1);

@@ -1,6 +1,7 @@
 use std::{
+    fmt::Display,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -11,16 +12,13 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, RenderError, Request, answer,
-    bindings::exports::picam::plugin::playlist::KeyValue,
+    CallError, Hook,
     failure::flat,
     generation::Generation,
     health::Health,
     host::LineGate,
-    instance::Instance,
-    window::{self, Presentation},
+    instance::{Instance, Trapped},
 };
-use crate::live::Snapshot;
 
 /// Calls that may wait for a plugin. Callers beyond that wait to be let in, so a slow plugin costs no memory.
 const QUEUE: usize = 64;
@@ -32,7 +30,6 @@ const QUEUE: usize = 64;
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     generation: Arc<Generation>,
-    vitals: Arc<Vitals>,
 }
 
 /// What is counted while a plugin runs.
@@ -42,6 +39,9 @@ pub(super) struct Vitals {
     pub(super) failures: AtomicU64,
     pub(super) traps: AtomicU64,
     pub(super) restarts: AtomicU64,
+    /// Questions that an answer from before covered, so that there was no call.
+    pub(super) hits: AtomicU64,
+    /// Of all instances.
     pub(super) memory: AtomicUsize,
     last_error: Mutex<Option<String>>,
 }
@@ -58,64 +58,74 @@ impl Vitals {
     }
 }
 
-/// A document that is asked for.
-struct Job {
-    document: Arc<str>,
-    request: Request,
-    snapshot: Arc<Snapshot>,
-    reply: oneshot::Sender<Result<Answer, RenderError>>,
+/// A call that waits for its turn. Whoever asks for one says in a closure what to call and what to make of what comes back,
+/// so that the worker knows of no hook.
+type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
+
+/// Why a call of an instance has no usable result.
+pub(super) enum Fault {
+    /// It didn't return, and the instance is dead.
+    Trapped(Trapped),
+    /// It returned, and said in one line what it may not. The instance lives.
+    Unusable(String),
+}
+
+impl From<Fault> for anyhow::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Trapped(trapped) => trapped.into(),
+            Fault::Unusable(why) => anyhow::Error::msg(why),
+        }
+    }
+}
+
+impl From<Trapped> for Fault {
+    fn from(trapped: Trapped) -> Self {
+        Self::Trapped(trapped)
+    }
 }
 
 impl Worker {
-    /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
-    pub(super) fn start(generation: Arc<Generation>, instance: Instance) -> anyhow::Result<Self> {
+    /// Starts a thread that calls `instance`, and new instances of `generation` when there is none, or it died.
+    ///
+    /// What happens is counted in `vitals`, which outlives a generation.
+    pub(super) fn start(
+        generation: Arc<Generation>,
+        instance: Option<Instance>,
+        vitals: Arc<Vitals>,
+    ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let vitals = Arc::new(Vitals::default());
-        vitals.memory.store(instance.memory(), Ordering::Relaxed);
-        let keeper = Keeper {
-            generation: generation.clone(),
-            instance: Some(instance),
-            health: Health::default(),
-            window: None,
-            vitals: vitals.clone(),
-            lines: LineGate::default(),
-        };
+        let keeper = Keeper::new(generation.clone(), instance, vitals);
         // The kernel keeps 15 bytes of a thread's name.
         thread::Builder::new()
             .name(format!("plugin {}", generation.name))
             .spawn(move || keeper.run(queue))
             .with_context(|| format!("starting a thread for plugin {}", generation.name))?;
-        Ok(Self {
-            jobs,
-            generation,
-            vitals,
-        })
+        Ok(Self { jobs, generation })
     }
 
     pub(super) fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.vitals
-    }
-
-    /// Has the plugin write a document. If the caller goes away before its turn comes, the plugin isn't called.
-    pub(super) async fn render(
+    /// Calls the plugin. `subject` is what the call is about, in the words of an error: a document's path, for one.
+    ///
+    /// If the caller goes away before its turn comes, the plugin isn't called.
+    pub(super) async fn call<T: Send + 'static>(
         &self,
-        document: Arc<str>,
-        request: Request,
-        snapshot: Arc<Snapshot>,
-    ) -> Result<Answer, RenderError> {
+        hook: Hook,
+        subject: impl Display + Send + 'static,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job {
-            document,
-            request,
-            snapshot,
-            reply,
-        };
+        let job: Job = Box::new(move |keeper| {
+            if !reply.is_closed() {
+                // The caller may have gone away meanwhile.
+                let _ = reply.send(keeper.call(hook, &subject, call));
+            }
+        });
         let gone = || {
-            RenderError::Failed {
+            CallError::Failed {
             plugin: self.generation.name.to_string(),
             cause: "its thread has ended, which is a bug in picam-host; restart it, and report the lines before this \
                     one in the log"
@@ -127,92 +137,106 @@ impl Worker {
     }
 }
 
-/// Lives on the plugin's thread: owns the instance, and replaces it when it died.
-struct Keeper {
+/// Owns an instance, and replaces it when it died.
+pub(super) struct Keeper {
     generation: Arc<Generation>,
-    /// None after a trap, until the next call.
+    /// None before the first call and after a trap, until the next call.
     instance: Option<Instance>,
+    /// The last one died.
+    died: bool,
+    /// Bytes of it that are counted in `vitals`.
+    memory: usize,
     health: Health,
-    /// The window that was lowered last. Several documents are written from each.
-    window: Option<(Weak<Snapshot>, Arc<Presentation>)>,
     vitals: Arc<Vitals>,
     lines: LineGate,
 }
 
 impl Keeper {
+    pub(super) fn new(
+        generation: Arc<Generation>,
+        instance: Option<Instance>,
+        vitals: Arc<Vitals>,
+    ) -> Self {
+        let mut keeper = Self {
+            generation,
+            died: false,
+            memory: 0,
+            health: Health::default(),
+            vitals,
+            lines: LineGate::default(),
+            instance,
+        };
+        keeper.count_memory();
+        keeper
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
-            if job.reply.is_closed() {
-                continue;
-            }
-            let result = self.render(job.document, job.request, &job.snapshot);
-            // The caller may have gone away meanwhile.
-            let _ = job.reply.send(result);
+            job(&mut self);
         }
     }
 
-    fn render(
+    /// Calls the instance, which is started first if there is none.
+    pub(super) fn call<T>(
         &mut self,
-        document: Arc<str>,
-        request: Request,
-        snapshot: &Arc<Snapshot>,
-    ) -> Result<Answer, RenderError> {
+        hook: Hook,
+        subject: &dyn Display,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, CallError> {
         let mut instance = self.take_instance()?;
-        let presentation = self.presentation(snapshot);
         self.vitals.calls.fetch_add(1, Ordering::Relaxed);
-        let what = document.clone();
-        match instance.render(lower(document, request), &presentation) {
-            Ok(said) => {
-                self.vitals
-                    .memory
-                    .store(instance.memory(), Ordering::Relaxed);
-                self.instance = Some(instance);
-                answer::check(said, snapshot, self.generation.limits().output).map_err(|why| {
-                    let cause = format!("{what}: {why}");
-                    self.report(&cause, "");
-                    self.failed(cause)
-                })
-            }
-            Err(trapped) => {
+        let result = call(&mut instance);
+        let what = || format!("{}, {subject}", hook.name());
+        let result = match result {
+            Err(Fault::Trapped(trapped)) => {
                 drop(instance);
-                Err(self.trapped(&format!("{what}: {trapped}")))
+                return Err(self.trapped(&format!("{}: {trapped}", what())));
             }
-        }
+            Err(Fault::Unusable(why)) => Err(format!("{}: {why}", what())),
+            Ok(value) => Ok(value),
+        };
+        self.instance = Some(instance);
+        self.count_memory();
+        result.map_err(|cause| {
+            self.report(&cause, "");
+            self.failed(cause)
+        })
     }
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
-    fn take_instance(&mut self) -> Result<Instance, RenderError> {
+    fn take_instance(&mut self) -> Result<Instance, CallError> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
         if let Some(retry_in) = self.health.benched(Instant::now()) {
-            return Err(RenderError::Benched {
+            return Err(CallError::Benched {
                 plugin: self.generation.name.to_string(),
                 retry_in,
                 cause: self.vitals.last_error().unwrap_or_default(),
             });
         }
-        self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.died) {
+            self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         self.generation
             .start()
-            .map_err(|error| self.trapped(&flat(&format!("it can't be started again: {error:#}"))))
+            .map_err(|error| self.trapped(&flat(&format!("it can't be started: {error:#}"))))
     }
 
-    fn presentation(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Presentation> {
-        // As long as there is a weak pointer, no other snapshot can have its address.
-        if let Some((known, presentation)) = &self.window
-            && known.as_ptr() == Arc::as_ptr(snapshot)
-        {
-            return presentation.clone();
+    /// Several keepers count into one sum.
+    fn count_memory(&mut self) {
+        let now = self.instance.as_ref().map_or(0, Instance::memory);
+        if now != self.memory {
+            self.vitals.memory.fetch_add(now, Ordering::Relaxed);
+            self.vitals.memory.fetch_sub(self.memory, Ordering::Relaxed);
+            self.memory = now;
         }
-        let presentation = Arc::new(Presentation::of(snapshot));
-        self.window = Some((Arc::downgrade(snapshot), presentation.clone()));
-        presentation
     }
 
-    fn trapped(&mut self, cause: &str) -> RenderError {
+    fn trapped(&mut self, cause: &str) -> CallError {
         self.vitals.traps.fetch_add(1, Ordering::Relaxed);
-        self.vitals.memory.store(0, Ordering::Relaxed);
+        self.died = true;
+        self.count_memory();
         let pause = self.health.failed(Instant::now());
         let then = if pause.is_zero() {
             "; it starts afresh with the next call".to_owned()
@@ -233,27 +257,19 @@ impl Keeper {
         }
     }
 
-    fn failed(&self, cause: String) -> RenderError {
+    fn failed(&self, cause: String) -> CallError {
         self.vitals.failures.fetch_add(1, Ordering::Relaxed);
         *self.vitals.error_cell() = Some(cause.clone());
-        RenderError::Failed {
+        CallError::Failed {
             plugin: self.generation.name.to_string(),
             cause,
         }
     }
 }
 
-fn lower(document: Arc<str>, request: Request) -> window::Request {
-    let pairs = |pairs: Vec<(String, String)>| {
-        pairs
-            .into_iter()
-            .map(|(key, value)| KeyValue { key, value })
-            .collect()
-    };
-    window::Request {
-        document,
-        query: pairs(request.query),
-        headers: pairs(request.headers),
-        cookies: pairs(request.cookies),
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.instance = None;
+        self.count_memory();
     }
 }

@@ -135,6 +135,8 @@ impl KeyFrames {
 pub struct Damage {
     /// Access units dropped: before the first IDR, after damage until the next IDR, or not taken in time.
     pub dropped_units: u64,
+    /// Those among them that nobody took, or made, in time.
+    pub late_units: u64,
     /// Bytes that belong to no NAL unit, and NAL units that can't be parsed.
     pub bad_nals: u64,
     /// Times the source was lost and came back.

@@ -109,6 +109,7 @@ impl Outlet {
     fn total(&self, loss: Loss) -> Damage {
         Damage {
             dropped_units: self.before.dropped_units + loss.dropped_units,
+            late_units: self.before.late_units,
             bad_nals: self.before.bad_nals + loss.bad_nals,
             restarts: self.before.restarts,
         }

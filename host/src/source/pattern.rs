@@ -209,8 +209,10 @@ impl Skipped {
         if pictures == 0 {
             return;
         }
-        self.damage
-            .send_modify(|damage| damage.dropped_units += pictures);
+        self.damage.send_modify(|damage| {
+            damage.dropped_units += pictures;
+            damage.late_units += pictures;
+        });
         self.unsaid += pictures;
         if self
             .said

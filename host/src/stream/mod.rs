@@ -6,10 +6,12 @@
 //! another one is probed for. This room meets HTTP only in [`crate::live`].
 
 mod clock;
+mod counts;
 mod packager;
 #[cfg(test)]
 mod packager_tests;
 mod probe;
 mod publisher;
 
+pub use counts::Counts;
 pub use publisher::{Health, Publisher, Settings};

@@ -2,13 +2,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
-use super::clock::Clock;
+use super::{clock::Clock, counts::Counts};
 use crate::{
     cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, InitSegment, Live, Media, Numbers, Opening, Presentation, Ring},
+    live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
-    time::{MediaTime, Monotonic},
+    time::{MediaTime, Monotonic, Wall},
 };
 
 /// Why a presentation can't go on as it began.
@@ -30,12 +30,16 @@ pub struct Packager {
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
-    inits_made: u32,
     current_init: Option<Arc<InitSegment>>,
+    /// Start and date of the open segment.
+    dated: (MediaTime, Wall),
     part: OpenPart,
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
+    counts: Arc<Counts>,
+    /// When the pictures of the camera were captured that the next publication makes available.
+    fresh: Vec<Monotonic>,
 }
 
 /// The part that is growing.
@@ -44,6 +48,15 @@ struct OpenPart {
     chunks: Vec<Chunk>,
     duration: Duration,
     independent: bool,
+    /// When each picture was captured that the camera sent.
+    captured: Vec<Monotonic>,
+}
+
+/// Who made a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Camera,
+    Slate,
 }
 
 /// How many init segments are kept for reuse.
@@ -55,7 +68,7 @@ impl Packager {
         live: Arc<Live>,
         id: Arc<str>,
         timing: Timing,
-        numbers: Numbers,
+        names: Names,
         window_bytes: u64,
         clock: Clock,
         reorders: bool,
@@ -63,22 +76,30 @@ impl Packager {
         let presentation = Arc::new(Presentation { id, timing });
         Self {
             live,
-            ring: Ring::new(presentation, numbers, window_bytes),
+            ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
             clock,
             inits: Vec::new(),
-            inits_made: 0,
             current_init: None,
+            dated: (MediaTime(0), Wall(0)),
             part: OpenPart::default(),
             chunks: 0,
             reorders,
+            counts: Arc::default(),
+            fresh: Vec::new(),
         }
     }
 
-    /// Where the next presentation goes on counting.
-    pub fn numbers(&self) -> Numbers {
-        self.ring.numbers()
+    /// The same, counted here.
+    pub fn counting(mut self, counts: Arc<Counts>) -> Self {
+        self.counts = counts;
+        self
+    }
+
+    /// What objects will be called: to be waited for at the start, and taken for the next presentation at the end.
+    pub fn names(&mut self) -> &mut Names {
+        self.ring.names()
     }
 
     /// The clock with its latest label.
@@ -105,12 +126,15 @@ impl Packager {
     pub fn picture(&mut self, picture: &Picture) -> anyhow::Result<Result<(), Outgrown>> {
         let unit = &picture.unit;
         self.reorders |= unit.display_shift != 0;
-        let init = self.init_for(unit)?;
+        let init = self.init_for(unit, picture.captured)?;
         let anew = init.is_some();
         let placement = self
             .timeline
             .place(self.clock.media(picture.captured), unit.idr, anew);
-        self.add(unit, picture.captured, placement, init);
+        self.counts.pictures.one();
+        self.counts.key_frames.add(unit.idr.into());
+        self.counts.bytes.add(unit.data.len() as u64);
+        self.add(unit, picture.captured, placement, init, Origin::Camera);
         Ok(if self.timeline.outgrown() {
             Err(Outgrown::FrameRate)
         } else if self.timeline.segment_length() + self.timeline.frame()
@@ -127,11 +151,12 @@ impl Packager {
     /// # Errors
     /// A picture that can't be described in MP4.
     pub fn still(&mut self, unit: &AccessUnit, shown: Monotonic) -> anyhow::Result<()> {
-        let init = self.init_for(unit)?;
+        let init = self.init_for(unit, shown)?;
         let placement =
             self.timeline
                 .place_still(self.clock.media(shown), unit.idr, init.is_some());
-        self.add(unit, shown, placement, init);
+        self.counts.slate_for(placement.duration);
+        self.add(unit, shown, placement, init, Origin::Slate);
         Ok(())
     }
 
@@ -157,7 +182,11 @@ impl Packager {
     }
 
     /// The init segment that has to be put before this unit, if it isn't the one in force.
-    fn init_for(&mut self, unit: &AccessUnit) -> anyhow::Result<Option<Arc<InitSegment>>> {
+    fn init_for(
+        &mut self,
+        unit: &AccessUnit,
+        captured: Monotonic,
+    ) -> anyhow::Result<Option<Arc<InitSegment>>> {
         if !unit.idr {
             return Ok(None);
         }
@@ -166,7 +195,7 @@ impl Packager {
         };
         let init = match self.inits.iter().find(|init| wanted(init)) {
             Some((init, _)) => init.clone(),
-            None => self.make_init(&unit.parameter_sets)?,
+            None => self.make_init(&unit.parameter_sets, captured)?,
         };
         let in_force = self
             .current_init
@@ -175,19 +204,19 @@ impl Packager {
         Ok((!in_force).then_some(init))
     }
 
-    fn make_init(&mut self, sets: &Arc<ParameterSets>) -> anyhow::Result<Arc<InitSegment>> {
+    fn make_init(
+        &mut self,
+        sets: &Arc<ParameterSets>,
+        captured: Monotonic,
+    ) -> anyhow::Result<Arc<InitSegment>> {
         let data = init_segment(sets, &sets.sps_for_avcc(self.reorders)).with_context(|| {
             format!(
                 "can't write an init segment for {}x{}",
                 sets.width, sets.height
             )
         })?;
-        let init = Arc::new(InitSegment {
-            path: format!("init-{}.mp4", self.inits_made).into(),
-            data,
-            parameter_sets: sets.clone(),
-        });
-        self.inits_made += 1;
+        let captured = self.clock.wall(captured);
+        let init = self.ring.init_segment(data, sets.clone(), captured);
         if self.inits.len() == INITS {
             self.inits.remove(0);
         }
@@ -201,6 +230,7 @@ impl Packager {
         captured: Monotonic,
         placement: Placement,
         init: Option<Arc<InitSegment>>,
+        origin: Origin,
     ) {
         let mut changed = false;
         if let Some(init) = init {
@@ -208,14 +238,18 @@ impl Packager {
         }
         if placement.begins_segment {
             self.close_part();
+            self.counts
+                .discontinuities
+                .add(placement.discontinuity.into());
             self.clock.relabel();
+            self.dated = (placement.start, self.clock.wall(captured));
             self.ring.begin_segment(Opening {
                 init: self
                     .current_init
                     .clone()
                     .expect("a presentation begins with an IDR picture"),
                 start: placement.start,
-                captured: self.clock.wall(captured),
+                captured: self.dated.1,
                 discontinuity: placement.discontinuity,
             });
             changed = true;
@@ -237,6 +271,9 @@ impl Packager {
             head: chunk_head(&sample),
             sample: unit.data.clone(),
         });
+        if origin == Origin::Camera {
+            self.part.captured.push(captured);
+        }
         self.part.duration += placement.duration;
         self.part.independent |= unit.idr;
         if placement.ends_part {
@@ -245,20 +282,39 @@ impl Packager {
         if changed {
             self.publish();
         }
+        self.tell(&sample, &unit.parameter_sets);
+    }
+
+    fn tell(&self, sample: &Sample, sets: &ParameterSets) {
+        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
+        let time = sample.start.after(Duration::from_micros(later));
+        let (start, date) = self.dated;
+        self.live.tell(Frame {
+            time,
+            captured: sample.captured,
+            date: date.after(time.since(start)),
+            width: sets.width,
+            height: sets.height,
+        });
     }
 
     fn close_part(&mut self) -> bool {
         if self.part.chunks.is_empty() {
             return false;
         }
-        let part = std::mem::take(&mut self.part);
+        let mut part = std::mem::take(&mut self.part);
+        self.fresh.append(&mut part.captured);
         self.ring
             .push_part(part.duration, part.independent, Media::of(&part.chunks));
         true
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         self.live.publish(self.ring.snapshot());
+        let now = Monotonic::now();
+        for captured in self.fresh.drain(..) {
+            self.counts.delay.add(now.since(captured));
+        }
     }
 }
 

@@ -24,17 +24,19 @@ use tokio::{
 use crate::{
     h264::ParameterSets,
     http::{
-        Documents, Health, Limits, Page, Rendering, Server, State,
+        Counts, Documents, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
+        overlay::Overlay,
         route::Shared,
     },
     live::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
-    plugin::{self, Answer, DocumentSpec, Inputs, RenderError, Scope},
+    overlay::Board,
+    plugin::{self, Answer, CallError, DocumentSpec, Inputs, Scope},
     time::{MediaTime, Wall},
 };
 
@@ -267,10 +269,11 @@ impl Documents for Policy {
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.expect("we are here");
             if self.broken.load(Ordering::SeqCst) {
-                return Err(RenderError::Failed {
+                return Err(CallError::Failed {
                     plugin: "policy".into(),
                     cause: "broken by the test".into(),
-                });
+                }
+                .into());
             }
             Ok(self.write(&document.path, request, &window))
         })
@@ -281,10 +284,12 @@ impl Documents for Policy {
 pub struct Stage {
     pub live: Arc<Live>,
     pub policy: Arc<Policy>,
+    pub board: Arc<Board>,
     pub health: watch::Sender<Health>,
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
     pub shared: Arc<Shared>,
+    pub counts: Arc<Counts>,
 }
 
 impl Stage {
@@ -293,15 +298,20 @@ impl Stage {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
         let health = watch::Sender::new(Health::Starting);
+        let counts: Arc<Counts> = Arc::default();
         Self {
             shared: Arc::new(Shared {
                 live: live.clone(),
-                cache: Cache::new(policy.clone(), live.clone()),
+                cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
+                overlay: Overlay::new(Some(board.clone())),
                 page: page(),
                 health: health.subscribe(),
+                counts: counts.clone(),
             }),
+            counts,
             live,
             policy,
+            board,
             health,
             limits: Limits::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -328,9 +338,11 @@ impl Stage {
         State {
             live: self.live.clone(),
             documents: self.policy.clone(),
+            overlay: Some(self.board.clone()),
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),
+            counts: self.counts.clone(),
         }
     }
 

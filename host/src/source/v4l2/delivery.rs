@@ -41,7 +41,7 @@ impl Delivery {
     /// would help.
     pub(super) fn deliver(&mut self, picture: Picture) -> bool {
         if self.until_idr && !picture.unit.idr {
-            self.damaged();
+            self.late();
             return true;
         }
         match self.events.try_send(Event::Picture(picture)) {
@@ -56,12 +56,17 @@ impl Delivery {
                     );
                 }
                 self.until_idr = true;
-                self.damaged();
+                self.late();
                 false
             }
             // The thread learns of it when it next looks for orders.
             Err(TrySendError::Closed(_)) => true,
         }
+    }
+
+    fn late(&mut self) {
+        self.counted.late_units += 1;
+        self.damaged();
     }
 
     /// Counts a picture that never came out of the device, or came out broken.
@@ -97,6 +102,7 @@ impl Delivery {
     fn total(&self) -> Damage {
         Damage {
             dropped_units: self.counted.dropped_units + self.loss.dropped_units,
+            late_units: self.counted.late_units,
             bad_nals: self.counted.bad_nals + self.loss.bad_nals,
             restarts: self.counted.restarts,
         }
@@ -174,7 +180,8 @@ mod tests {
         rig.delivery.deliver(picture(false, 3));
         rig.delivery.deliver(picture(true, 4));
         assert_eq!(rig.came(), [4], "3 refers to 2");
-        assert_eq!(rig.damage.borrow().dropped_units, 2);
+        let damage = *rig.damage.borrow();
+        assert_eq!((damage.dropped_units, damage.late_units), (2, 2));
     }
 
     #[test]
@@ -194,6 +201,7 @@ mod tests {
         rig.delivery.loss(loss(5, 0));
         let damage = Damage {
             dropped_units: 1 + 2 + 5,
+            late_units: 0,
             bad_nals: 1,
             restarts: 1,
         };
