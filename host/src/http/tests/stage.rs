@@ -97,6 +97,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
             start: MediaTime(number * 600_000),
             captured: Wall(number * 600_000),
             duration: Duration::from_millis(200) * count,
+            lost_since: None,
             discontinuity: false,
             complete,
             parts,
