@@ -143,7 +143,7 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A picture of a common size.
+/// A frame of a common size.
 fn overlay(instance: &mut Instance) -> anyhow::Result<()> {
     let frame = Frame {
         time: MediaTime(1_000_000),
@@ -154,6 +154,6 @@ fn overlay(instance: &mut Instance) -> anyhow::Result<()> {
     };
     overlay::draw(instance, frame, &Images::default())
         .map_err(anyhow::Error::from)
-        .context("on trial, for a picture of 1280x720")?;
+        .context("on trial, for a frame of 1280x720")?;
     Ok(())
 }

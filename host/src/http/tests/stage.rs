@@ -298,6 +298,7 @@ impl Stage {
     pub fn empty() -> Self {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
+        let board = Arc::new(Board::new(1));
         let health = watch::Sender::new(Health::Starting);
         let counts: Arc<Counts> = Arc::default();
         Self {
