@@ -13,9 +13,11 @@ use crate::{
     config::Config,
     http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
+    overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, PluginSpec, Plugins, Reads, Request, TimingRequest, Visit,
+        DocumentSpec, Environment, Namer, Painter, PluginSpec, Plugins, Reads, Request,
+        TimingRequest, Visit,
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
@@ -53,13 +55,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
+    let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let server = http::Server::bind(
         &config.listen,
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
-            guard: plugins,
+            guard: plugins.clone(),
+            overlay: board,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
@@ -79,6 +83,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
+        naming: Some(Arc::new(Namer::new(plugins))),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live, settings);
     tokio::spawn(report(health_of_stream, health));
@@ -102,6 +107,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     outcome
+}
+
+/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
+fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
+    let painters = Painter::all(plugins);
+    if painters.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = painters.iter().map(Painter::name).collect();
+    tracing::info!(
+        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
+         them, so other players, and the full screen of an iPhone, show them without it",
+        names.join(" and ")
+    );
+    let board = Arc::new(Board::new(painters.len()));
+    for (layer, painter) in painters.into_iter().enumerate() {
+        tokio::spawn(overlay::follow(
+            painter,
+            live.frames(),
+            board.clone(),
+            layer,
+        ));
+    }
+    Some(board)
 }
 
 /// Says where to watch, on standard output, for people and for programs that start us.

@@ -22,6 +22,7 @@ mod hold;
 mod knock;
 mod listen;
 mod media;
+mod overlay;
 mod pass;
 mod query;
 mod range;

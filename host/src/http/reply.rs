@@ -86,6 +86,14 @@ pub(super) fn with_slash(location: &str, query: Option<&str>) -> Response {
     response
 }
 
+/// 204: there is nothing to say, and nothing is wrong.
+pub(super) fn nothing() -> Response {
+    let mut response = begin(StatusCode::NO_CONTENT);
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
+}
+
 /// 503: asking again helps.
 pub(super) fn unavailable(text: impl Into<Cow<'static, str>>) -> Response {
     let mut response = line(StatusCode::SERVICE_UNAVAILABLE, text);

@@ -17,6 +17,7 @@ use super::{
     knock::{self, Address, Knock, NoAddress},
     listen::Site,
     media,
+    overlay::{self, Overlay},
     pass::{self, Guard, Pass},
     query,
     reply::{self, DocumentFields, Response},
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) cache: Arc<Cache>,
     pub(super) guard: Arc<dyn Guard>,
+    pub(super) overlay: Overlay,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
     pub(super) counts: Arc<Counts>,
@@ -59,6 +61,7 @@ enum Wanted {
         presentation: Box<str>,
         name: Box<str>,
     },
+    Overlay(overlay::Wanted),
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -68,8 +71,8 @@ impl Wanted {
         match self {
             Self::Page => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } => Kind::Document,
-            Self::Media { .. } => Kind::Media,
+            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
             Self::Done(_) => Kind::Other,
         }
     }
@@ -176,6 +179,14 @@ impl Shared {
             Some((presentation, name)) => (Some(presentation), name),
             None => (None, below),
         };
+        // No presentation is called that, and no document.
+        match (presentation, name) {
+            (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
+            (Some("overlay"), image) => {
+                return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
+            }
+            _ => {}
+        }
         let scope = match presentation {
             Some(_) => Scope::Presentation,
             None => Scope::Stream,
@@ -261,6 +272,7 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
             },
+            Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }
 

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{documents::Cache, listen::Listeners, route::Shared, state::State};
+use super::{documents::Cache, listen::Listeners, overlay::Overlay, route::Shared, state::State};
 
 /// Files that the rest of the program may have open: cameras, plugins, logs, the operator's connections.
 const OTHER_FILES: u64 = 128;
@@ -22,6 +22,7 @@ impl Server {
             live: state.live,
             cache,
             guard: state.guard,
+            overlay: Overlay::new(state.overlay),
             page: state.page,
             health: state.health,
             counts: state.counts,

@@ -10,7 +10,7 @@ use super::{
     documents::Documents,
     pass::Guard,
 };
-use crate::live::Live;
+use crate::{live::Live, overlay::Board};
 
 /// What the viewers' server serves, and within which limits.
 pub struct State {
@@ -20,6 +20,8 @@ pub struct State {
     pub documents: Arc<dyn Documents>,
     /// Who decides who may watch.
     pub guard: Arc<dyn Guard>,
+    /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
+    pub overlay: Option<Arc<Board>>,
     /// What `/` answers.
     pub page: Page,
     /// What `/healthz` answers.

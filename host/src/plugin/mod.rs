@@ -1,7 +1,7 @@
 //! Plugins: WebAssembly components that decide what the stream does (the contract is in `wit/`).
 //!
 //! This room loads them, calls them, bounds what they may use, and turns what they say into the host's own types. It
-//! knows the contract and the live window, and nothing of HTTP.
+//! knows the contract, the live window and drawings, and nothing of HTTP.
 //!
 //! A [`PluginSpec`] leads to a file (`lookup`), the file to a component that imports nothing but the contract
 //! (`component`), that to machine code (`cache`), and the code, described, configured and tried (`trying`) on made-up
@@ -17,6 +17,7 @@ mod budget;
 mod cache;
 mod component;
 mod documents;
+mod drawing;
 mod engine;
 mod failure;
 mod generation;
@@ -28,6 +29,8 @@ mod inputs;
 mod instance;
 mod limits;
 mod lookup;
+mod naming;
+mod overlay;
 mod permission;
 mod playlist;
 mod plugins;
@@ -55,6 +58,8 @@ pub(crate) use host::LineGate;
 pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;
+pub use naming::Namer;
+pub use overlay::Painter;
 pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, TimingRequest};
 pub use plugins::{Environment, Plugins};
 pub use reload::{ReloadError, Reloaded};

@@ -215,7 +215,7 @@ impl Plugins {
     /// Calls a hook of the plugin that `choose` finds in the lineup; `None` if it finds none. `make` says what to call.
     ///
     /// If it is a new generation that fails, it is rolled back, and the plugin is chosen and called anew.
-    async fn call<T, C>(
+    pub(super) async fn call<T, C>(
         &self,
         hook: Hook,
         subject: impl Display + Clone + Send + 'static,

@@ -70,6 +70,15 @@ pub(super) enum Fault {
     Unusable(String),
 }
 
+impl From<Fault> for anyhow::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Trapped(trapped) => trapped.into(),
+            Fault::Unusable(why) => anyhow::Error::msg(why),
+        }
+    }
+}
+
 impl From<Trapped> for Fault {
     fn from(trapped: Trapped) -> Self {
         Self::Trapped(trapped)

@@ -3,18 +3,9 @@
 //! (base64url, too).
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use picam_plugin::text;
+use picam_plugin::{bearer::Grant, text};
 
 use crate::keys::Keys;
-
-/// What a token permits.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Granted {
-    /// Seconds since 1970; then no longer.
-    pub expires: u64,
-    /// How the paths begin that it opens.
-    pub prefix: String,
-}
 
 /// What is wrong with a token.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +19,7 @@ pub enum Refused {
 }
 
 /// Checks a token. What it says counts only once a key is known to have signed it.
-pub fn check(token: &str, keys: &Keys, now: u64, path: &str) -> Result<Granted, Refused> {
+pub fn check(token: &str, keys: &Keys, now: u64, path: &str) -> Result<Grant, Refused> {
     let (claims, signature) = token.rsplit_once('.').ok_or(Refused::Invalid)?;
     let mut fields = claims.split('.');
     let (Some(id), Some(expires), Some(prefix), None) =
@@ -57,5 +48,8 @@ pub fn check(token: &str, keys: &Keys, now: u64, path: &str) -> Result<Granted, 
     if !path.starts_with(&prefix) {
         return Err(Refused::Elsewhere(prefix));
     }
-    Ok(Granted { expires, prefix })
+    Ok(Grant {
+        seconds: expires - now,
+        path_prefix: prefix,
+    })
 }

@@ -165,36 +165,20 @@ fn a_cookie_carries_it_as_well_and_one_that_holds_is_enough() {
 }
 
 #[test]
-fn on_the_page_a_parameter_becomes_a_cookie_and_leaves_the_address() {
+fn a_link_to_the_page_becomes_a_cookie_that_lasts_as_long() {
     let request = to("/").with_parameter("token", &good());
     let Decision::Redirect(redirection) = plugin().decide(&request) else {
         panic!("no redirection");
     };
-    assert_eq!((redirection.status, &*redirection.location), (303, "./"));
     let [cookie] = &redirection.headers[..] else {
         panic!("one header");
     };
-    assert_eq!(cookie.name, "Set-Cookie");
-    assert_eq!(
-        cookie.value,
-        format!(
-            "picam-token={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=600",
-            good()
-        )
+    assert!(
+        cookie
+            .value
+            .starts_with(&format!("picam-token={};", good()))
     );
-    let mut secure = with(&[("secure", "yes")]);
-    let Decision::Redirect(redirection) = secure.decide(&request) else {
-        panic!("no redirection");
-    };
-    assert!(redirection.headers[0].value.ends_with("; Secure"));
-}
-
-#[test]
-fn on_a_playlist_a_parameter_opens_and_sets_the_cookie_for_what_follows() {
-    let request = to("/cam/live.m3u8").with_parameter("token", &good());
-    let permission = allowed(plugin().decide(&request));
-    assert!(permission.headers[0].value.starts_with("picam-token=new."));
-    denied(plugin().decide(&to("/cam/live.m3u8").with_parameter("token", "bad")));
+    assert!(cookie.value.ends_with("Max-Age=600"), "{}", cookie.value);
 }
 
 #[test]

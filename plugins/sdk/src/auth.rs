@@ -60,6 +60,9 @@ pub trait Auth: Plugin {
     fn decide(&mut self, request: &Request) -> Decision;
 }
 
+/// 2025-01-01T00:00:00Z: a clock that says less has not been set.
+const CLOCK_IS_SET: u64 = 1_735_689_600;
+
 impl Request {
     /// A request that nobody made, for tests: `GET` of a path at 2026-01-01T00:00:00Z, with nothing else.
     pub fn to(path: &str) -> Self {
@@ -129,6 +132,11 @@ impl Request {
     /// The wall clock in seconds since 1970.
     pub fn unix_seconds(&self) -> u64 {
         self.now / 1_000_000
+    }
+
+    /// Whether the clock was set since the board was started without one: before, nobody can tell what has run out.
+    pub fn clock_is_set(&self) -> bool {
+        self.unix_seconds() >= CLOCK_IS_SET
     }
 
     /// The value of a query parameter that was declared: the first, if there are several.
@@ -215,6 +223,15 @@ impl Decision {
             body,
             reuse: Reuse::never(),
         })
+    }
+
+    /// Refuses because the clock [has not been set](Request::clock_is_set), for those who can't do without.
+    pub fn clock_not_set() -> Self {
+        Self::deny(
+            503,
+            "The clock of this host has not been set yet, so nobody can tell what has run out. Try again in a minute.",
+        )
+        .with_header("Retry-After", "10")
     }
 
     /// Sends the viewer elsewhere, to be fetched with `GET` (303).

@@ -57,6 +57,7 @@
 //! small plugin: numbers, seconds and dates are written by [`text`].
 
 pub mod auth;
+pub mod bearer;
 pub mod bindings;
 pub mod clock;
 mod config;

@@ -60,10 +60,11 @@ impl Number {
     }
 
     fn parse(&self, written: &str) -> Option<u64> {
-        let (whole, decimals) = match written.split_once('.') {
+        // Byte by byte, and without indexing: what `str` has for either weighs more than all of this.
+        let (whole, decimals) = match written.bytes().position(|byte| byte == b'.') {
             None => (written, ""),
-            Some((whole, decimals)) if self.thousandths && matches!(decimals.len(), 1..=3) => {
-                (whole, decimals)
+            Some(at) if self.thousandths && matches!(written.len() - at, 2..=4) => {
+                (written.get(..at)?, written.get(at + 1..)?)
             }
             Some(_) => return None,
         };

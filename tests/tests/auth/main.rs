@@ -2,17 +2,11 @@
 
 mod hostile;
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Client, Host, Playlist};
+use picam_tests::{Client, Host, Playlist, token};
 use reqwest::Method;
-
-const SECRET: &str = "a-secret-of-32-characters-at-least";
 
 /// Everything there is, and something that there isn't.
 const ADDRESSES: [&str; 5] = [
@@ -23,31 +17,11 @@ const ADDRESSES: [&str; 5] = [
     "/nowhere",
 ];
 
-/// A token that opens everything for so long, made as a shell would.
-fn token(seconds: u64) -> Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = format!("key.{}.", now + seconds);
-    let mut openssl = Command::new("sh")
-        .arg("-c")
-        .arg("openssl dgst -sha256 -hmac \"$SECRET\" -binary | openssl base64 -A | tr +/ -_ | tr -d =")
-        .env("SECRET", SECRET)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting openssl")?;
-    let mut stdin = openssl.stdin.take().context("standard input is piped")?;
-    stdin.write_all(claims.as_bytes())?;
-    drop(stdin);
-    let signature = String::from_utf8(openssl.wait_with_output()?.stdout)?;
-    ensure!(signature.len() == 43, "openssl wrote {signature:?}");
-    Ok(format!("{claims}.{signature}"))
-}
-
 async fn guarded() -> Result<Host> {
     Host::source("pattern")
         .arguments(["--size", "320x180"])
         .plugin("ll-hls.wasm")
-        .plugin(&format!("auth-token.wasm,keys=key:{SECRET}"))
+        .plugin(&format!("auth-token.wasm,keys={}", token::KEY))
         .start()
         .await
 }
@@ -102,7 +76,7 @@ async fn nothing_but_the_health_is_told_to_strangers() -> Result<()> {
 #[tokio::test]
 async fn a_token_in_front_of_the_path_opens_all_that_playlists_lead_to() -> Result<()> {
     let host = guarded().await?;
-    let at = format!("/~{}", token(3_600)?);
+    let at = format!("/~{}", token::lasting(3_600)?);
     for client in [host.http1()?, host.http2()?] {
         let first = playlist(&client, &at).await?;
         let next = first.next(&client).await?;
@@ -125,7 +99,7 @@ async fn a_token_in_front_of_the_path_opens_all_that_playlists_lead_to() -> Resu
 async fn a_token_opens_as_a_cookie_and_a_parameter_makes_one() -> Result<()> {
     let host = guarded().await?;
     let client = host.http1()?;
-    let token = token(3_600)?;
+    let token = token::lasting(3_600)?;
     let reply = client.get(&format!("/?token={token}")).await?;
     assert_eq!((reply.status, reply.header("location")), (303, "./"));
     let cookie = reply.header("set-cookie").to_owned();
@@ -144,10 +118,10 @@ async fn a_token_opens_as_a_cookie_and_a_parameter_makes_one() -> Result<()> {
 async fn a_held_request_ends_when_the_token_runs_out() -> Result<()> {
     let host = guarded().await?;
     let client = host.http1()?;
-    let long = format!("/~{}", token(3_600)?);
+    let long = format!("/~{}", token::lasting(3_600)?);
     let known = playlist(&client, &long).await?;
     let path = known.path.strip_prefix(&long).context("it begins so")?;
-    let short = token(2)?;
+    let short = token::lasting(2)?;
     let began = Instant::now();
     // Follows the live edge until somebody says stop.
     loop {

@@ -5,5 +5,6 @@ mod counting;
 mod documents;
 mod limits;
 mod media;
+mod overlay;
 mod permission;
 mod stage;

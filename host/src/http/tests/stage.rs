@@ -28,12 +28,14 @@ use crate::{
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
+        overlay::Overlay,
         route::Shared,
     },
     live::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
+    overlay::Board,
     plugin::{self, Answer, CallError, DocumentSpec, Inputs, Permit, Reads, Scope, Verdict, Visit},
     time::{MediaTime, Wall},
 };
@@ -98,6 +100,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
             start: MediaTime(number * 600_000),
             captured: Wall(number * 600_000),
             duration: Duration::from_millis(200) * count,
+            lost_since: None,
             discontinuity: false,
             complete,
             parts,
@@ -335,6 +338,7 @@ pub struct Stage {
     pub doorman: Arc<Doorman>,
     pub live: Arc<Live>,
     pub policy: Arc<Policy>,
+    pub board: Arc<Board>,
     pub health: watch::Sender<Health>,
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
@@ -348,6 +352,7 @@ impl Stage {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
         let doorman: Arc<Doorman> = Arc::default();
+        let board = Arc::new(Board::new(1));
         let health = watch::Sender::new(Health::Starting);
         let counts: Arc<Counts> = Arc::default();
         Self {
@@ -355,6 +360,7 @@ impl Stage {
                 live: live.clone(),
                 cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
                 guard: doorman.clone(),
+                overlay: Overlay::new(Some(board.clone())),
                 page: page(),
                 health: health.subscribe(),
                 counts: counts.clone(),
@@ -363,6 +369,7 @@ impl Stage {
             counts,
             live,
             policy,
+            board,
             health,
             limits: Limits::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -390,6 +397,7 @@ impl Stage {
             live: self.live.clone(),
             documents: self.policy.clone(),
             guard: self.doorman.clone(),
+            overlay: Some(self.board.clone()),
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),

@@ -1,8 +1,10 @@
 //! Plugins from file to answer, well-behaved and hostile.
 
 mod calling;
+mod drawing;
 mod guest;
 mod loading;
+mod naming;
 mod permission;
 mod reloading;
 
