@@ -20,8 +20,8 @@ const SLATE: Range<u32> = 4..6;
 /// A camera that started in May 2026.
 pub(super) const CAPTURED: Wall = Wall(1_780_000_000_000_000);
 
-/// Any stream a while after its start: ten segments, two of which show the slate of a lost camera, parts in the last four, and a
-/// growing one.
+/// Any stream a while after its start: ten segments, two of which show the slate of a lost camera, parts in the last
+/// four, and a growing one.
 pub fn running() -> Snapshot {
     window(1_000..1_011, 4, 2)
 }
