@@ -143,6 +143,73 @@ async fn a_held_request_ends_when_the_token_runs_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_person_logs_in_with_a_form_and_goes_on_watching_while_others_guess() -> Result<()> {
+    // Of `abc`.
+    const BCRYPT: &str = "$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i";
+    let host = Host::source("pattern")
+        .arguments(["--size", "320x180"])
+        .plugin("ll-hls.wasm")
+        .plugin(&format!("auth-basic.wasm,users=bob:{BCRYPT}"))
+        .start()
+        .await?;
+    let client = host.http1()?;
+    let form = client.get("/").await?;
+    assert_eq!(form.status, 401);
+    assert_eq!(form.header("content-type"), "text/html; charset=utf-8");
+    assert!(form.text().contains("<form method=\"post\""));
+    let log_in = |password: &str| {
+        client
+            .request(Method::POST, "/")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("name=bob&password={password}"))
+    };
+    assert_eq!(client.send(log_in("wrong")).await?.status, 401);
+    let reply = client.send(log_in("abc")).await?;
+    assert_eq!((reply.status, reply.header("location")), (303, "./"));
+    let cookie = reply.header("set-cookie").to_owned();
+    let cookie = cookie.split(';').next().context("a cookie")?;
+
+    let guessing = tokio::spawn({
+        let client = client.clone();
+        async move {
+            for number in 0..200 {
+                let credentials = format!("Basic {}", "QUFB".repeat(number % 50 + 1));
+                let reply = client
+                    .get_with("/cam/live.m3u8", &[("authorization", &credentials)])
+                    .await?;
+                ensure!(
+                    matches!(reply.status, 401 | 429 | 503),
+                    "a guess is answered with {}",
+                    reply.status
+                );
+            }
+            Ok(())
+        }
+    });
+    let started = Instant::now();
+    let mut watched = 0;
+    while !guessing.is_finished() || watched < 5 {
+        let reply = client
+            .get_with("/cam/live.m3u8", &[("cookie", cookie)])
+            .await?;
+        match reply.status {
+            200 => watched += 1,
+            // Nothing has been published yet.
+            503 if watched == 0 => tokio::time::sleep(Duration::from_millis(50)).await,
+            status => anyhow::bail!("the viewer gets {status}: {}", reply.text()),
+        }
+        ensure!(started.elapsed() < Duration::from_secs(60), "no end");
+    }
+    guessing.await??;
+    assert_eq!(
+        client.get_with("/", &[("cookie", cookie)]).await?.status,
+        200
+    );
+    assert_eq!(client.get("/").await?.status, 401);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_plugin_that_means_ill_opens_nothing_and_delays_nobody() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("hostile.wasm");
