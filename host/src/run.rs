@@ -11,13 +11,13 @@ use tokio::{
 use crate::{
     cmaf::Wish,
     config::Config,
-    http::{self, Documents, Rendering},
+    http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, Hook, Namer, Painter, PluginSpec, Plugins, Request,
-        TimingRequest,
+        DocumentSpec, Environment, Namer, Painter, PluginSpec, Plugins, Reads, Request,
+        TimingRequest, Visit,
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
@@ -51,19 +51,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
-    if let Some(plugin) = plugins
-        .status()
-        .iter()
-        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
-    {
-        anyhow::bail!(
-            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
-             than everything",
-            plugin.name
-        );
-    }
-    let wish = wish(plugins.timing());
     let plugins = Arc::new(plugins);
+    let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
     let board = draw(&plugins, &live);
@@ -73,6 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
+            guard: plugins.clone(),
             overlay: board,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
@@ -218,5 +208,15 @@ impl Documents for Plugins {
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}
+
+impl Guard for Plugins {
+    fn reads(&self) -> Arc<[Reads]> {
+        Plugins::reads(self)
+    }
+
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+        Box::pin(Plugins::ask(self, reads, visit))
     }
 }

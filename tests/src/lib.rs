@@ -25,6 +25,7 @@ mod guest;
 mod host;
 pub mod media;
 mod playlist;
+pub mod token;
 pub mod vm;
 mod watch;
 

@@ -21,6 +21,7 @@ impl Server {
         let site = Shared {
             live: state.live,
             cache,
+            guard: state.guard,
             overlay: Overlay::new(state.overlay),
             page: state.page,
             health: state.health,

@@ -8,6 +8,7 @@ use super::{
     counts::Counts,
     document::{self, Document},
     documents::Documents,
+    pass::Guard,
 };
 use crate::{live::Live, overlay::Board};
 
@@ -17,6 +18,8 @@ pub struct State {
     pub live: Arc<Live>,
     /// Who writes the documents.
     pub documents: Arc<dyn Documents>,
+    /// Who decides who may watch.
+    pub guard: Arc<dyn Guard>,
     /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
     pub overlay: Option<Arc<Board>>,
     /// What `/` answers.

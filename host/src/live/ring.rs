@@ -26,6 +26,8 @@ pub struct Opening {
     pub captured: Wall,
     /// It doesn't continue the segment before.
     pub discontinuity: bool,
+    /// It shows the slate: when the last picture of the camera was captured.
+    pub lost_since: Option<Wall>,
 }
 
 /// The publisher's side of the window: the segments of one presentation, of which [`Ring::snapshot`] makes what readers
@@ -354,6 +356,7 @@ impl Open {
             captured: self.opening.captured,
             duration: self.duration,
             discontinuity: self.opening.discontinuity,
+            lost_since: self.opening.lost_since,
             complete,
             parts: self.parts.clone(),
             media,
@@ -400,6 +403,7 @@ mod tests {
             start: MediaTime(0),
             captured: Wall(0),
             discontinuity,
+            lost_since: None,
         });
         for _ in 0..2 {
             let media = Media {

@@ -1,13 +1,15 @@
 //! Plugins: WebAssembly components that decide what the stream does (the contract is in `wit/`).
 //!
 //! This room loads them, calls them, bounds what they may use, and turns what they say into the host's own types. It
-//! knows the contract, the live window and drawings, and nothing of HTTP.
+//! knows the contract, the live window and drawings, and of HTTP no more than what a header field is.
 //!
 //! A [`PluginSpec`] leads to a file (`lookup`), the file to a component that imports nothing but the contract
 //! (`component`), that to machine code (`cache`), and the code, described, configured and tried (`trying`) on made-up
 //! inputs ([`trial`]), is a `generation`: a value that touches nothing which runs. A `worker` is a thread that calls the
 //! hooks of an `instance` of it, throws it away when it traps, and starts another (`health` says when). [`Plugins`] is all
 //! of them.
+//!
+//! Who may watch is asked for with every request, so `auth` has instances and threads of its own, and keeps answers.
 
 mod agreement;
 mod answer;

@@ -56,7 +56,8 @@ struct OpenPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Camera,
-    Slate,
+    /// In the place of a camera whose last picture was captured at this moment.
+    Slate(Wall),
 }
 
 /// How many init segments are kept for reuse.
@@ -146,17 +147,22 @@ impl Packager {
         })
     }
 
-    /// Publishes a still that lasts one part, shown as of `shown`.
+    /// Publishes a still that lasts one part, shown as of `shown` in the place of a camera that is lost `since` then.
     ///
     /// # Errors
     /// A picture that can't be described in MP4.
-    pub fn still(&mut self, unit: &AccessUnit, shown: Monotonic) -> anyhow::Result<()> {
+    pub fn still(
+        &mut self,
+        unit: &AccessUnit,
+        shown: Monotonic,
+        since: Wall,
+    ) -> anyhow::Result<()> {
         let init = self.init_for(unit, shown)?;
         let placement =
             self.timeline
                 .place_still(self.clock.media(shown), unit.idr, init.is_some());
         self.counts.slate_for(placement.duration);
-        self.add(unit, shown, placement, init, Origin::Slate);
+        self.add(unit, shown, placement, init, Origin::Slate(since));
         Ok(())
     }
 
@@ -251,6 +257,10 @@ impl Packager {
                 start: placement.start,
                 captured: self.dated.1,
                 discontinuity: placement.discontinuity,
+                lost_since: match origin {
+                    Origin::Camera => None,
+                    Origin::Slate(since) => Some(since),
+                },
             });
             changed = true;
         }

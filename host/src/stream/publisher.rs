@@ -102,6 +102,8 @@ enum Silence {
     Awaiting(Instant),
     Slate {
         slate: Slate,
+        /// When the last picture was captured.
+        since: Wall,
         shown: u64,
         next: Instant,
     },
@@ -336,13 +338,19 @@ impl Publisher {
         let Phase::Publishing(packager) = &mut self.phase else {
             return Ok(());
         };
-        let Silence::Slate { slate, shown, next } = &mut self.silence else {
+        let Silence::Slate {
+            slate,
+            since,
+            shown,
+            next,
+        } = &mut self.silence
+        else {
             return Ok(());
         };
         let part = packager.part_target();
         // A part of a camera is published with its last picture: so is this one, that no date runs ahead of the clock.
         let began = Monotonic(Monotonic::now().0.saturating_sub(part.as_micros() as u64));
-        packager.still(&slate.unit(*shown), began)?;
+        packager.still(&slate.unit(*shown), began, *since)?;
         *shown += 1;
         *next = (*next + part).max(Instant::now());
         Ok(())
@@ -376,6 +384,7 @@ impl Publisher {
         }
         self.silence = Silence::Slate {
             slate,
+            since,
             shown: 0,
             next: Instant::now(),
         };

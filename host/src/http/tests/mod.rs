@@ -6,4 +6,5 @@ mod documents;
 mod limits;
 mod media;
 mod overlay;
+mod permission;
 mod stage;

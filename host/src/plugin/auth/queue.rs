@@ -181,7 +181,7 @@ mod tests {
         }
         let lines = queue.lock();
         let lengths: Vec<_> = lines.lines.iter().map(|(_, line)| line.len()).collect();
-        assert_eq!(lengths, [MOST / 2 + 1, MOST / 2 - 1]);
+        assert_eq!(lengths, [MOST / 2, MOST / 2]);
         assert_eq!(lines.waiting, MOST);
     }
 

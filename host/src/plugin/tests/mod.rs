@@ -5,6 +5,7 @@ mod drawing;
 mod guest;
 mod loading;
 mod naming;
+mod permission;
 mod reloading;
 
 use std::{sync::Arc, time::Duration};
