@@ -234,6 +234,57 @@ async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
+    // Tenths, so that a drawing on the wrong picture shows.
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("overlay-clock.wasm,format=%H:%M:%S.%1N,position=top-left,size=80")
+        .start()
+        .await?;
+    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    let drawn = |seen: &Report| {
+        let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
+        Some(drawn.first()?["text"]["content"].as_str()?.to_owned())
+    };
+    viewer
+        .until("a time over the picture", |seen| {
+            seen.readings > 60 && drawn(seen).is_some()
+        })
+        .await?;
+    // By how much the two are off, in tenths of a second: the picture by its clock bar, the drawing by its text.
+    let mut off = Vec::new();
+    while off.len() < 40 {
+        let seen = viewer.report().await?;
+        let (Some(text), Some(shown)) = (drawn(&seen), seen.shown) else {
+            continue;
+        };
+        let (time, tenths) = text.split_once('.').context("tenths")?;
+        let seconds = time.split(':').try_fold(0, |sum, digits| {
+            Ok::<_, std::num::ParseIntError>(60 * sum + digits.parse::<i64>()?)
+        })?;
+        let day = 864_000;
+        let picture = (shown / 100.0).floor() as i64 % day;
+        off.push((10 * seconds + tenths.parse::<i64>()? - picture + day + day / 2) % day - day / 2);
+        sleep(Duration::from_millis(70)).await;
+    }
+    off.sort_unstable();
+    println!("the drawing is off by {off:?} tenths of a second");
+    // A drawing changes with the first picture of its tenth, so both are the same but for rounding at the edges.
+    let same = off.iter().filter(|off| **off == 0).count();
+    ensure!(
+        off.iter().all(|off| off.abs() <= 1) && same * 2 > off.len(),
+        "drawings are on pictures that they were not made for: {off:?}"
+    );
+    let seen = viewer.report().await?;
+    healthy(&seen)?;
+    if let Some(directory) = std::env::var_os("PICAM_SCREENSHOTS") {
+        let path = PathBuf::from(directory).join("overlay-clock.png");
+        viewer.screenshot(&path).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hls_js_and_our_page_play_below_a_token() -> Result<()> {
     let host = Host::source("pattern")
         .arguments(SMALL)

@@ -85,6 +85,37 @@ async fn playlists_list_the_names_from_the_first_object_on_and_each_answers() ->
 }
 
 #[tokio::test]
+async fn stock_plugins_name_everything_and_nothing_is_left_to_numbers() -> Result<()> {
+    for spec in ["name-date.wasm", "name-secret.wasm"] {
+        let host = Host::source("pattern")
+            .arguments(["--size", "320x180"])
+            .plugin("ll-hls.wasm,window-s=6")
+            .plugin(spec)
+            .start()
+            .await?;
+        let client = host.http1()?;
+        let mut playlist = host.media_playlist().await?;
+        let mut seen = BTreeSet::new();
+        while seen.len() < 30 {
+            seen.extend(addresses(&playlist));
+            playlist = playlist.next(&client).await?;
+        }
+        lengths(&client, &playlist, &addresses(&playlist)).await?;
+        let numbered = |uri: &&String| {
+            ["init-", "segment-", "part-"]
+                .iter()
+                .any(|kind| uri.starts_with(kind))
+        };
+        ensure!(
+            seen.iter().find(numbered).is_none() && !host.said().contains("it is called"),
+            "{spec}: {seen:?}\n{}",
+            host.said()
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_hinted_name_is_held_until_the_part_is_there() -> Result<()> {
     let host = start("").await?;
     let client = host.http1()?;
