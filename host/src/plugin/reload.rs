@@ -6,9 +6,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    Outcome, Plugins,
+    Hook, Outcome, Plugins,
     cache::Origin,
     failure::flat,
+    generation::Generation,
     suggest::{list, suggest},
 };
 
@@ -138,7 +139,15 @@ impl Plugins {
                 generation.name
             );
         }
-        self.lineup().agreement_with(index, &generation)?;
+        let lineup = self.lineup();
+        let draws = |generation: &Generation| generation.has(Hook::Overlay);
+        if draws(&generation) && !draws(lineup.plugins[index].worker.generation()) {
+            bail!(
+                "it draws now, and the generation that runs doesn't; who draws is settled when the host starts: restart it \
+                 for that"
+            );
+        }
+        lineup.agreement_with(index, &generation)?;
         let number = slot.next.load(Ordering::Relaxed);
         let version = generation.description.version.clone();
         let from_cache = generation.code == Origin::Cached;

@@ -155,3 +155,12 @@ async fn another_generation_is_another_edition() {
     assert_ne!(painters[0].edition(), before);
     assert_eq!(drawn(&painters[0], 1).await.unwrap().operations.len(), 1);
 }
+
+#[tokio::test]
+async fn a_reload_never_adds_a_drawing_that_nobody_would_see() {
+    let guests = Guests::new();
+    let plugins = load(&[PluginSpec::new(guests.build(Guest::new("swap")))]).unwrap();
+    guests.build(Guest::new("swap").hooks(&[Hook::Playlist, Hook::Overlay]));
+    let error = plugins.reload("swap").await.unwrap_err().to_string();
+    assert!(error.contains("it draws now"), "{error}");
+}
