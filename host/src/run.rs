@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,8 +13,11 @@ use crate::{
     config::Config,
     http::{self, Documents, Rendering},
     live::{Live, Snapshot},
+    operator::{self, Operator, Reloading},
     page,
-    plugin::{DocumentSpec, Environment, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{
+        DocumentSpec, Environment, PluginSpec, PluginStatus, Plugins, Request, TimingRequest,
+    },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
@@ -51,15 +54,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let live = Arc::new(Live::default());
     let (health, health_of_server) = watch::channel(http::Health::Starting);
+    let plugins = Arc::new(plugins);
+    let viewers: Arc<http::Counts> = Arc::default();
+    let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(plugins),
+            documents: plugins.clone(),
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
-            counts: Arc::default(),
+            counts: viewers.clone(),
         },
     )?;
 
@@ -76,12 +82,27 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         wish,
         window_bytes: WINDOW_BYTES,
     };
-    let (publisher, health_of_stream) = Publisher::new(source, live, settings);
+    let source_facts = operator::SourceFacts {
+        name: source.name.clone(),
+        description: source.description.clone(),
+        damage: source.damage.clone(),
+    };
+    let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
+    let operated = operator::State {
+        plugins,
+        live,
+        health: health_of_stream.clone(),
+        stream: publisher.counts().clone(),
+        source: source_facts,
+        viewers,
+        token: config.operator_token,
+    };
     tokio::spawn(report(health_of_stream, health));
-    announce(server.local_addrs())?;
+    announce(operator.local_addr(), server.local_addrs())?;
 
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(server.serve(until(stopped)));
+    let server = tokio::spawn(server.serve(until(stopped.clone())));
+    let operator = tokio::spawn(operator.serve(operated, until(stopped)));
     let outcome = tokio::select! {
         outcome = publisher.run() => {
             if outcome.is_ok() {
@@ -93,13 +114,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     stop.send_replace(true);
     server.await.context("serving viewers")?;
+    operator.await.context("serving the operator")?;
     outcome
 }
 
-/// Says where to watch, on standard output, for people and for programs that start us.
-fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
+/// Says where to operate and to watch, on standard output, for people and for programs that start us.
+fn announce(operator: SocketAddr, viewers: &[SocketAddr]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    for address in addresses {
+    writeln!(out, "Operate at http://{operator}/")?;
+    for address in viewers {
         writeln!(out, "Watch at http://{address}/")?;
     }
     out.flush().context("writing to standard output")
@@ -159,9 +182,19 @@ fn wish(timing: TimingRequest) -> Wish {
     }
 }
 
+impl operator::Plugins for Plugins {
+    fn status(&self) -> Vec<PluginStatus> {
+        Plugins::status(self)
+    }
+
+    fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
+        Box::pin(Plugins::reload(self, name))
+    }
+}
+
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
-        Plugins::documents(self).clone()
+        Plugins::documents(self)
     }
 
     fn render<'a>(

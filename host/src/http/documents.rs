@@ -310,7 +310,7 @@ impl Cache {
                     Waited::Not(why) => why.to_owned(),
                 },
                 // Whoever runs the plugins has said it, as often as it bears saying.
-                Err(error @ (RenderError::Failed { .. } | RenderError::Benched { .. })) => {
+                Err(error @ RenderError::Call(_)) => {
                     tracing::debug!(document = document.path, "no document: {error}");
                     break self.failed(last_good, &window);
                 }

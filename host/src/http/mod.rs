@@ -29,6 +29,11 @@ pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
+pub(crate) use {
+    hold::Phase,
+    listen::{Listeners, Site},
+    reply::{Response, header_only},
+};
 
 #[cfg(test)]
 mod tests;

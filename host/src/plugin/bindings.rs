@@ -1,7 +1,6 @@
 //! The contract of `wit/` as Rust types.
 //!
-//! The world is that of the hooks we can call. No plugin must export all of it: exports are looked up interface by
-//! interface. The arguments of `render` are not from here but from [`super::window`], which lowers them without copying
+//! The world is the one of all hooks. No plugin must export all of it: exports are looked up interface by interface. The arguments of `render` are not from here but from [`super::window`], which lowers them without copying
 //! each string first.
 
 #![allow(
@@ -12,6 +11,6 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "playlist-plugin",
+    world: "plugin",
     imports: { default: trappable },
 });

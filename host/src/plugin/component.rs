@@ -1,15 +1,13 @@
 use anyhow::{Context as _, anyhow, bail};
 use wasmparser::{Parser, Payload, Validator};
 
-use super::suggest::list;
+use super::{hook::Hook, suggest::list};
 
 /// The package whose interfaces make up the contract, and the version that this host speaks.
 const PACKAGE: &str = "picam:plugin/";
 const VERSION: &str = "0.1";
 /// What a plugin may import. `types` holds no function, and comes along with every hook.
 const IMPORTS: [&str; 6] = ["log", "clock", "random", "kv", "metrics", "types"];
-/// Hooks of the contract that this version doesn't call yet.
-const UNUSED_HOOKS: [&str; 3] = ["naming", "auth", "overlay"];
 
 /// What can be seen of a component without compiling it: the names at its outer wall.
 #[derive(Debug, Default)]
@@ -107,10 +105,10 @@ impl Shape {
         for import in &self.imports {
             check_import(import)?;
         }
-        let mut hooks = Vec::new();
+        let mut ours = Vec::new();
         for export in &self.exports {
             match contract(export) {
-                Contract::Ours(interface) => hooks.push(interface),
+                Contract::Ours(interface) => ours.push(interface),
                 Contract::OtherVersion(version) => bail!(
                     "it exports `{export}`, of version {version} of the plugin contract; this host speaks \
                      {VERSION}: use a plugin built for it, or a host of that version"
@@ -119,21 +117,17 @@ impl Shape {
                 Contract::Foreign => {}
             }
         }
-        if !hooks.contains(&"lifecycle") {
+        if !ours.contains(&"lifecycle") {
             bail!(
                 "it is a component, but no plugin: it doesn't export `{PACKAGE}lifecycle@{VERSION}.0`, and exports {}",
                 list(self.exports.iter().map(String::as_str))
             );
         }
-        if let Some(unused) = UNUSED_HOOKS.iter().find(|hook| hooks.contains(hook)) {
+        if !Hook::ALL.iter().any(|hook| ours.contains(&hook.name())) {
             bail!(
-                "it exports `{unused}`, which this version of picam-host can't use yet; of the hooks it can use \
-                 `playlist` alone"
-            );
-        }
-        if !hooks.contains(&"playlist") {
-            bail!(
-                "it exports no hook, so that it would be without effect; export `{PACKAGE}playlist@{VERSION}.0`"
+                "it exports no hook, so that it would be without effect. The hooks are {}; export one or several, as in \
+                 `{PACKAGE}playlist@{VERSION}.0`",
+                list(Hook::ALL.map(Hook::name))
             );
         }
         Ok(())
@@ -224,11 +218,29 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_would_be_without_effect_is_an_error() {
-        let error = refusal(&[], &[LIFECYCLE]);
-        assert!(error.contains("without effect"), "{error}");
-        let error = refusal(&[], &[LIFECYCLE, "picam:plugin/naming@0.1.0"]);
-        assert!(error.contains("`naming`"), "{error}");
+    fn a_plugin_without_a_hook_is_told_which_there_are() {
+        for exports in [&[LIFECYCLE][..], &[LIFECYCLE, "picam:plugin/state@0.1.0"]] {
+            let error = refusal(&[], exports);
+            assert!(error.contains("without effect"), "{error}");
+            assert!(
+                error.contains("`playlist`, `naming`, `auth` and `overlay`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_hook_alone_makes_a_plugin() {
+        for hook in Hook::ALL {
+            let shape = Shape {
+                imports: vec![],
+                exports: vec![
+                    LIFECYCLE.into(),
+                    format!("picam:plugin/{}@0.1.0", hook.name()),
+                ],
+            };
+            shape.check().unwrap();
+        }
     }
 
     #[test]

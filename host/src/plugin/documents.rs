@@ -1,12 +1,13 @@
 use super::{
-    DocumentSpec, Inputs, Scope, bindings::exports::picam::plugin::playlist, failure::flat,
+    DocumentSpec, Scope,
+    bindings::exports::picam::plugin::playlist,
+    failure::flat,
+    inputs::{self, is_token},
 };
 
 /// Documents that one plugin may write.
 const DOCUMENTS_MOST: usize = 32;
-/// Inputs of each kind that a document may read.
-const INPUTS_MOST: usize = 16;
-/// Bytes of a document's path, of a content type, and of an input's name.
+/// Bytes of a document's path, and of a content type.
 const NAME_MOST: usize = 100;
 /// Addresses below `/cam/` that the host answers itself.
 const HOST_NAMES: [&str; 3] = ["live.mp4", "snapshot.jpg", "mjpeg"];
@@ -51,40 +52,6 @@ fn check_one(document: playlist::Document) -> Result<DocumentSpec, String> {
             "a document is the same for every viewer and method, so it can't read method, peer or form".to_owned(),
         );
     }
-    for (kind, names) in [
-        ("query parameters", &reads.query),
-        ("header fields", &reads.headers),
-        ("cookies", &reads.cookies),
-    ] {
-        if names.len() > INPUTS_MOST {
-            return Err(format!(
-                "it reads {} {kind}; at most {INPUTS_MOST} are allowed",
-                names.len()
-            ));
-        }
-        if names
-            .iter()
-            .any(|name| name.is_empty() || name.len() > NAME_MOST)
-        {
-            return Err(format!("names of {kind} have 1 to {NAME_MOST} bytes"));
-        }
-    }
-    if let Some(name) = reads
-        .headers
-        .iter()
-        .find(|name| !name.bytes().all(is_token))
-    {
-        return Err(format!("`{}` is no name of a header field", flat(name)));
-    }
-    let mut headers = reads.headers;
-    for name in &mut headers {
-        name.make_ascii_lowercase();
-    }
-    if headers.iter().any(|name| name == "cookie") {
-        return Err(
-            "cookies are declared one by one, under `cookies`, not as a header field".to_owned(),
-        );
-    }
     Ok(DocumentSpec {
         path: document.path,
         scope: match document.scope {
@@ -92,11 +59,7 @@ fn check_one(document: playlist::Document) -> Result<DocumentSpec, String> {
             playlist::Scope::Presentation => Scope::Presentation,
         },
         content_type: document.content_type,
-        reads: Inputs {
-            query: reads.query,
-            headers,
-            cookies: reads.cookies,
-        },
+        reads: inputs::check(reads)?,
     })
 }
 
@@ -143,11 +106,6 @@ fn check_content_type(content_type: &str) -> Result<(), String> {
             flat(content_type)
         ))
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(c: u8) -> bool {
-    c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }
 
 #[cfg(test)]

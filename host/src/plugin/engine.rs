@@ -13,7 +13,7 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{bindings::PlaylistPlugin, host::HostState};
+use super::{bindings::Plugin, host::HostState};
 
 /// How often calls that are running are looked at. A call that went over its time ends at most this much later.
 const TICK: Duration = Duration::from_millis(5);
@@ -32,7 +32,7 @@ impl Runtime {
             .map_err(anyhow::Error::from)
             .context("starting the WebAssembly engine")?;
         let mut linker = Linker::new(&engine);
-        PlaylistPlugin::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)
+        Plugin::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)
             .map_err(anyhow::Error::from)
             .context("preparing what plugins may import")?;
         let ticker = Arc::new(Ticker::default());

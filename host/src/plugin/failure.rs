@@ -30,6 +30,32 @@ pub(super) enum Exceeded {
     Output { limit: usize },
 }
 
+/// Why a call of a plugin's hook has no usable answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// The plugin trapped, ran out of time or memory, or said something it may not. The message tells which.
+    #[error("plugin {plugin}: {cause}")]
+    Failed {
+        /// Name of the plugin.
+        plugin: String,
+        /// The whole cause chain in one line.
+        cause: String,
+    },
+    /// The plugin has failed too often, and isn't called for now.
+    #[error(
+        "plugin {plugin} is not called for another {} ms, since it keeps failing: {cause}",
+        retry_in.as_millis()
+    )]
+    Benched {
+        /// Name of the plugin.
+        plugin: String,
+        /// When it will be started again.
+        retry_in: Duration,
+        /// Why it failed last.
+        cause: String,
+    },
+}
+
 /// A call of an import for which the configuration holds no grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Ungranted {

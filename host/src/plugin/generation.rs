@@ -3,19 +3,19 @@ use std::{collections::HashSet, sync::Arc};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{
-    DocumentSpec, Limits, PluginOrigin, PluginSpec, TimingRequest, answer,
+    PluginOrigin, PluginSpec,
     bindings::exports::picam::plugin::{lifecycle, playlist::KeyValue},
     cache::{self, Cache},
     component::{self, Shape},
-    documents,
     engine::Runtime,
     failure::flat,
     grants::Grants,
+    hook::Hook,
     host::Shared,
     instance::{Instance, Template},
     lookup,
     suggest::{list, suggest},
-    timing, trial, window,
+    trying::{self, Facts},
 };
 
 /// Bytes of a plugin's own name.
@@ -38,8 +38,7 @@ pub(super) struct Generation {
     pub(super) name: Arc<str>,
     pub(super) description: Description,
     pub(super) origin: PluginOrigin,
-    pub(super) timing: TimingRequest,
-    pub(super) documents: Vec<DocumentSpec>,
+    pub(super) facts: Facts,
     pub(super) shared: Arc<Shared>,
     /// Whether the code came out of the cache.
     pub(super) code: cache::Origin,
@@ -92,16 +91,13 @@ impl Generation {
             .map(|(key, value)| KeyValue { key, value })
             .collect();
         init(&mut instance, &config)?;
-        let timing = timing::check(instance.wanted_timing()?).map_err(|why| anyhow!(why))?;
-        let documents = documents::check(instance.documents()?).map_err(|why| anyhow!(why))?;
-        try_out(&mut instance, &documents, spec.limits)?;
+        let facts = trying::try_out(&mut instance, &template)?;
 
         Ok(Self {
             name,
             description,
             origin,
-            timing,
-            documents,
+            facts,
             shared,
             code: from,
             template,
@@ -118,8 +114,14 @@ impl Generation {
         Ok(instance)
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        self.template.limits()
+    /// Whether this plugin takes part in a decision.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        self.template.has(hook)
+    }
+
+    /// Whether instances have state that is to survive a swap.
+    pub(super) fn has_state(&self) -> bool {
+        self.template.has_state()
     }
 }
 
@@ -181,37 +183,6 @@ fn check_config(
         }
         if !seen.insert(key) {
             bail!("its option `{key}` is set twice; which value is meant?");
-        }
-    }
-    Ok(())
-}
-
-/// Renders every document on windows like those that it will meet.
-fn try_out(
-    instance: &mut Instance,
-    documents: &[DocumentSpec],
-    limits: Limits,
-) -> anyhow::Result<()> {
-    for (kind, snapshot) in [
-        ("has just begun", trial::begun()),
-        ("is running", trial::running()),
-        ("has ended", trial::ended()),
-    ] {
-        let presentation = Arc::new(window::Presentation::of(&snapshot));
-        for document in documents {
-            let trying = || format!("on trial, for `{}` of a stream that {kind}", document.path);
-            let request = window::Request {
-                document: document.path.as_str().into(),
-                query: Vec::new(),
-                headers: Vec::new(),
-                cookies: Vec::new(),
-            };
-            let said = instance
-                .render(request, &presentation)
-                .with_context(trying)?;
-            answer::check(said, &snapshot, limits.output)
-                .map_err(|why| anyhow!(why))
-                .with_context(trying)?;
         }
     }
     Ok(())

@@ -90,6 +90,23 @@ impl Store {
         Ok(())
     }
 
+    /// Sets or deletes if the value is the expected one. Whether it was.
+    fn replace(
+        &mut self,
+        key: String,
+        expected: Option<&[u8]>,
+        value: Option<Vec<u8>>,
+    ) -> Result<bool, String> {
+        if self.values.get(&key).map(Vec::as_slice) != expected {
+            return Ok(false);
+        }
+        match value {
+            Some(value) => self.set(key, value)?,
+            None => self.delete(&key),
+        }
+        Ok(true)
+    }
+
     fn delete(&mut self, key: &str) {
         if let Some(old) = self.values.remove(key) {
             self.size -= key.len() + old.len();
@@ -234,6 +251,16 @@ impl kv::Host for HostState {
         Ok(locked(&self.shared.kv).set(key, value))
     }
 
+    fn replace(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<bool, String>> {
+        self.demand("kv")?;
+        Ok(locked(&self.shared.kv).replace(key, expected.as_deref(), value))
+    }
+
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
         self.demand("kv")?;
         locked(&self.shared.kv).delete(&key);
@@ -331,6 +358,23 @@ mod tests {
                 .unwrap_err()
                 .contains("256")
         );
+    }
+
+    #[test]
+    fn of_two_who_replace_what_they_saw_the_second_is_told_that_it_changed() {
+        let mut store = Store::default();
+        let key = || "key".to_owned();
+        assert_eq!(store.replace(key(), None, Some(vec![1])), Ok(true));
+        assert_eq!(store.replace(key(), None, Some(vec![2])), Ok(false));
+        assert_eq!(store.values["key"], [1]);
+        assert_eq!(store.replace(key(), Some(&[1]), Some(vec![2, 3])), Ok(true));
+        assert_eq!(store.replace(key(), Some(&[1]), None), Ok(false));
+        assert_eq!(store.replace(key(), Some(&[2, 3]), None), Ok(true));
+        assert_eq!(store.size, 0);
+        let error = store
+            .replace("k".repeat(257), None, Some(vec![]))
+            .unwrap_err();
+        assert!(error.contains("256"), "{error}");
     }
 
     #[test]

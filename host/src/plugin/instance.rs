@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use wasmtime::{
     Store,
@@ -8,13 +8,15 @@ use wasmtime::{
 
 use super::{
     Grants, Limits,
-    bindings::exports::picam::plugin::{lifecycle, playlist},
+    bindings::exports::picam::plugin::{auth, lifecycle, naming, overlay, playlist, state},
     budget::Budget,
     engine::Runtime,
     failure::{Exceeded, is_output_exhausted, one_line},
+    hook::Hook,
     host::{HostState, Shared},
     window::{Presentation, Request},
 };
+use crate::live::Snapshot;
 
 /// Bytes of strings and lists, beyond twice the limit on output, that a call may hand over: what surrounds the text.
 const OUTPUT_SLACK: usize = 64 << 10;
@@ -23,11 +25,20 @@ const OUTPUT_SLACK: usize = 64 << 10;
 pub(super) struct Template {
     runtime: Arc<Runtime>,
     pre: InstancePre<HostState>,
-    lifecycle: lifecycle::GuestIndices,
-    playlist: playlist::GuestIndices,
-    render: ComponentExportIndex,
+    found: Found,
     limits: Limits,
     grants: Grants,
+}
+
+/// Where in the component its exports are.
+struct Found {
+    lifecycle: lifecycle::GuestIndices,
+    state: Option<state::GuestIndices>,
+    /// With `render`, whose arguments have types of ours.
+    playlist: Option<(playlist::GuestIndices, ComponentExportIndex)>,
+    naming: Option<naming::GuestIndices>,
+    auth: Option<auth::GuestIndices>,
+    overlay: Option<overlay::GuestIndices>,
 }
 
 impl Template {
@@ -42,26 +53,30 @@ impl Template {
             .linker
             .instantiate_pre(component)
             .context("what it imports doesn't match the contract of this host")?;
-        let mismatch = "what it exports doesn't match the contract of this host";
-        let lifecycle = lifecycle::GuestIndices::new(&pre).context(mismatch)?;
-        let playlist = playlist::GuestIndices::new(&pre).context(mismatch)?;
-        let render = component
-            .get_export_index(None, "picam:plugin/playlist@0.1.0")
-            .and_then(|playlist| component.get_export_index(Some(&playlist), "render"))
-            .context("its `playlist` has no `render`")?;
+        let found = Found::in_component(&pre)
+            .context("what it exports doesn't match the contract of this host")?;
         Ok(Self {
             runtime,
             pre,
-            lifecycle,
-            playlist,
-            render,
+            found,
             limits,
             grants,
         })
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
+    /// Whether the component exports a hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Playlist => self.found.playlist.is_some(),
+            Hook::Naming => self.found.naming.is_some(),
+            Hook::Auth => self.found.auth.is_some(),
+            Hook::Overlay => self.found.overlay.is_some(),
+        }
+    }
+
+    /// Whether the component has state to be saved and restored.
+    pub(super) fn has_state(&self) -> bool {
+        self.found.state.is_some()
     }
 
     /// A fresh instance, on which nothing has been called yet.
@@ -77,13 +92,10 @@ impl Template {
         store.epoch_deadline_callback(|mut store| store.data_mut().budget.tick());
         store.set_epoch_deadline(1);
         let watch = self.runtime.watch();
-        let exports = self.pre.instantiate(&mut store).and_then(|instance| {
-            Ok(Exports {
-                lifecycle: self.lifecycle.load(&mut store, &instance)?,
-                playlist: self.playlist.load(&mut store, &instance)?,
-                render: instance.get_typed_func(&mut store, self.render)?,
-            })
-        });
+        let exports = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| self.found.load(&mut store, &instance));
         drop(watch);
         match exports {
             Ok(exports) => Ok(Instance {
@@ -91,6 +103,7 @@ impl Template {
                 store,
                 exports,
                 limits: self.limits,
+                window: None,
             }),
             Err(error) => Err(Trapped::new(
                 "instantiating it",
@@ -102,18 +115,106 @@ impl Template {
     }
 }
 
+impl Found {
+    /// An interface that isn't there is one that the plugin does without; one that is there has to be whole.
+    fn in_component(pre: &InstancePre<HostState>) -> wasmtime::Result<Self> {
+        let component = pre.component();
+        let interface =
+            |name: &str| component.get_export_index(None, &format!("picam:plugin/{name}@0.1.0"));
+        let lifecycle = lifecycle::GuestIndices::new(pre)?;
+        let playlist = match interface(Hook::Playlist.name()) {
+            None => None,
+            Some(playlist) => {
+                let render = component
+                    .get_export_index(Some(&playlist), "render")
+                    .context("its `playlist` has no `render`")?;
+                Some((playlist::GuestIndices::new(pre)?, render))
+            }
+        };
+        Ok(Self {
+            lifecycle,
+            state: interface("state")
+                .map(|_| state::GuestIndices::new(pre))
+                .transpose()?,
+            playlist,
+            naming: interface(Hook::Naming.name())
+                .map(|_| naming::GuestIndices::new(pre))
+                .transpose()?,
+            auth: interface(Hook::Auth.name())
+                .map(|_| auth::GuestIndices::new(pre))
+                .transpose()?,
+            overlay: interface(Hook::Overlay.name())
+                .map(|_| overlay::GuestIndices::new(pre))
+                .transpose()?,
+        })
+    }
+
+    fn load(
+        &self,
+        store: &mut Store<HostState>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<Exports> {
+        Ok(Exports {
+            lifecycle: self.lifecycle.load(&mut *store, instance)?,
+            state: self
+                .state
+                .as_ref()
+                .map(|found| found.load(&mut *store, instance))
+                .transpose()?,
+            playlist: match &self.playlist {
+                None => None,
+                Some((found, render)) => Some((
+                    found.load(&mut *store, instance)?,
+                    instance.get_typed_func(&mut *store, render)?,
+                )),
+            },
+            naming: self
+                .naming
+                .as_ref()
+                .map(|found| found.load(&mut *store, instance))
+                .transpose()?,
+            auth: self
+                .auth
+                .as_ref()
+                .map(|found| found.load(&mut *store, instance))
+                .transpose()?,
+            overlay: self
+                .overlay
+                .as_ref()
+                .map(|found| found.load(&mut *store, instance))
+                .transpose()?,
+        })
+    }
+}
+
+type Render = TypedFunc<(Request, Arc<Presentation>), (playlist::Answer,)>;
+
 struct Exports {
     lifecycle: lifecycle::Guest,
-    playlist: playlist::Guest,
-    render: TypedFunc<(Request, Arc<Presentation>), (playlist::Answer,)>,
+    state: Option<state::Guest>,
+    playlist: Option<(playlist::Guest, Render)>,
+    naming: Option<naming::Guest>,
+    auth: Option<auth::Guest>,
+    overlay: Option<overlay::Guest>,
+}
+
+/// The export behind a call. Whoever calls a hook has asked [`Template::has`] before.
+fn exported<'a, T>(export: &'a Option<T>, name: &str) -> wasmtime::Result<&'a T> {
+    export
+        .as_ref()
+        .with_context(|| format!("it doesn't export `{name}`"))
 }
 
 /// A plugin that runs. After a call that ends in [`Trapped`] it is dead and must be dropped: Wasmtime refuses to enter it.
+///
+/// The hooks that the component doesn't export end in an error, too.
 pub(super) struct Instance {
     runtime: Arc<Runtime>,
     store: Store<HostState>,
     exports: Exports,
     limits: Limits,
+    /// The window that was lowered last. Several documents are written from each.
+    window: Option<(Weak<Snapshot>, Arc<Presentation>)>,
 }
 
 /// A call that didn't return, in one line: which, why, and in which functions.
@@ -140,6 +241,7 @@ impl Trapped {
     }
 }
 
+/// `lifecycle` and `state`.
 impl Instance {
     pub(super) fn describe(&mut self) -> Result<lifecycle::Description, Trapped> {
         self.call("`describe`", self.starting(), |store, exports| {
@@ -163,39 +265,118 @@ impl Instance {
         })
     }
 
+    /// What is to survive a swap.
+    pub(super) fn save(&mut self) -> Result<Vec<u8>, Trapped> {
+        self.call("`save`", self.starting(), |store, exports| {
+            exported(&exports.state, "state")?.call_save(store)
+        })
+    }
+
+    /// The inner error is the plugin's own, and means that it starts without.
+    pub(super) fn restore(&mut self, saved: &[u8]) -> Result<Result<(), String>, Trapped> {
+        self.call("`restore`", self.starting(), |store, exports| {
+            exported(&exports.state, "state")?.call_restore(store, saved)
+        })
+    }
+}
+
+/// `playlist`.
+impl Instance {
     pub(super) fn wanted_timing(&mut self) -> Result<playlist::TimingRequest, Trapped> {
         self.call("`wanted-timing`", self.starting(), |store, exports| {
-            exports.playlist.call_wanted_timing(store)
+            let (playlist, _) = exported(&exports.playlist, "playlist")?;
+            playlist.call_wanted_timing(store)
         })
     }
 
     pub(super) fn documents(&mut self) -> Result<Vec<playlist::Document>, Trapped> {
         self.call("`documents`", self.starting(), |store, exports| {
-            exports.playlist.call_documents(store)
+            let (playlist, _) = exported(&exports.playlist, "playlist")?;
+            playlist.call_documents(store)
         })
     }
 
     pub(super) fn render(
         &mut self,
         request: Request,
-        presentation: &Arc<Presentation>,
+        snapshot: &Arc<Snapshot>,
     ) -> Result<playlist::Answer, Trapped> {
-        let budget = Budget::new(self.limits.call, "call-time");
-        self.call("`render`", budget, |store, exports| {
-            let (answer,) = exports
-                .render
-                .call(store, (request, presentation.clone()))?;
+        let presentation = self.presentation(snapshot);
+        self.call("`render`", self.running(), |store, exports| {
+            let (_, render) = exported(&exports.playlist, "playlist")?;
+            let (answer,) = render.call(store, (request, presentation))?;
             Ok(answer)
         })
     }
 
+    fn presentation(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Presentation> {
+        // As long as there is a weak pointer, no other snapshot can have its address.
+        if let Some((known, presentation)) = &self.window
+            && known.as_ptr() == Arc::as_ptr(snapshot)
+        {
+            return presentation.clone();
+        }
+        let presentation = Arc::new(Presentation::of(snapshot));
+        self.window = Some((Arc::downgrade(snapshot), presentation.clone()));
+        presentation
+    }
+}
+
+/// `naming`.
+impl Instance {
+    pub(super) fn name(&mut self, object: &naming::Object) -> Result<String, Trapped> {
+        self.call("`name`", self.running(), |store, exports| {
+            exported(&exports.naming, "naming")?.call_name(store, object)
+        })
+    }
+
+    pub(super) fn segment_template(&mut self, rendition: &str) -> Result<Option<String>, Trapped> {
+        self.call("`segment-template`", self.running(), |store, exports| {
+            exported(&exports.naming, "naming")?.call_segment_template(store, rendition)
+        })
+    }
+}
+
+/// `auth`.
+impl Instance {
+    pub(super) fn reads(&mut self) -> Result<auth::Inputs, Trapped> {
+        self.call("`reads`", self.starting(), |store, exports| {
+            exported(&exports.auth, "auth")?.call_reads(store)
+        })
+    }
+
+    pub(super) fn decide(&mut self, request: &auth::Request) -> Result<auth::Decision, Trapped> {
+        self.call("`decide`", self.running(), |store, exports| {
+            exported(&exports.auth, "auth")?.call_decide(store, request)
+        })
+    }
+}
+
+/// `overlay`.
+impl Instance {
+    pub(super) fn draw(&mut self, frame: overlay::Frame) -> Result<overlay::Drawing, Trapped> {
+        self.call("`draw`", self.running(), |store, exports| {
+            exported(&exports.overlay, "overlay")?.call_draw(store, frame)
+        })
+    }
+}
+
+impl Instance {
     /// Bytes of linear memory in use.
     pub(super) fn memory(&self) -> usize {
         self.store.data().meter.memory()
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn starting(&self) -> Budget {
         Budget::new(self.limits.start, "start-time")
+    }
+
+    fn running(&self) -> Budget {
+        Budget::new(self.limits.call, "call-time")
     }
 
     fn call<R>(

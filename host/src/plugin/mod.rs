@@ -4,11 +4,14 @@
 //! knows the contract and the live window, and nothing of HTTP.
 //!
 //! A [`PluginSpec`] leads to a file (`lookup`), the file to a component that imports nothing but the contract
-//! (`component`), that to machine code (`cache`), and the code, described, configured and tried on made-up windows
-//! ([`trial`]), is a `generation`: a value that touches nothing which runs. A `worker` is a thread that calls an
-//! `instance` of it, throws it away when it traps, and starts another (`health` says when). [`Plugins`] is all of them.
+//! (`component`), that to machine code (`cache`), and the code, described, configured and tried (`trying`) on made-up
+//! inputs ([`trial`]), is a `generation`: a value that touches nothing which runs. A `worker` is a thread that calls the
+//! hooks of an `instance` of it, throws it away when it traps, and starts another (`health` says when). [`Plugins`] is all
+//! of them.
 
+mod agreement;
 mod answer;
+mod auth;
 mod bindings;
 mod budget;
 mod cache;
@@ -19,29 +22,40 @@ mod failure;
 mod generation;
 mod grants;
 mod health;
+mod hook;
 mod host;
+mod inputs;
 mod instance;
 mod limits;
 mod lookup;
 mod playlist;
 mod plugins;
+mod probation;
+mod reload;
 mod spec;
+mod status;
 mod stock;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod timing;
 pub mod trial;
+mod trying;
 mod window;
 mod worker;
 
+pub use auth::Reads;
 pub use cache::default_cache_dir;
+pub use failure::CallError;
 pub use generation::Description;
 pub use grants::{Grants, UnknownGrant};
+pub use hook::Hook;
 pub(crate) use host::LineGate;
 pub use host::Metric;
 pub use limits::Limits;
 pub use lookup::PluginOrigin;
 pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, TimingRequest};
-pub use plugins::{Environment, PluginStatus, Plugins};
+pub use plugins::{Environment, Plugins};
+pub use reload::{ReloadError, Reloaded};
 pub use spec::{PluginSpec, SpecError};
+pub use status::{HookStatus, LastReload, Outcome, PluginStatus, Reloads};

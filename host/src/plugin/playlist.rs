@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::CallError;
 use crate::live::Position;
 
 /// What the playlist plugins together ask of the packager; what none of them cares about is `None`.
@@ -81,34 +82,16 @@ pub enum Answer {
     },
 }
 
-/// Why there is no answer.
+/// Why there is no document.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The plugin trapped, ran out of time or memory, or said something it may not. The message tells which.
-    #[error("plugin {plugin}: {cause}")]
-    Failed {
-        /// Name of the plugin.
-        plugin: String,
-        /// The whole cause chain in one line.
-        cause: String,
-    },
+    /// The plugin gave no usable answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// No plugin writes this document.
     #[error("no plugin writes `{document}`")]
     NoWriter {
         /// The document's path.
         document: String,
-    },
-    /// The plugin has failed too often, and isn't called for now.
-    #[error(
-        "plugin {plugin} is not called for another {} ms, since it keeps failing: {cause}",
-        retry_in.as_millis()
-    )]
-    Benched {
-        /// Name of the plugin.
-        plugin: String,
-        /// When it will be started again.
-        retry_in: Duration,
-        /// Why it failed last.
-        cause: String,
     },
 }

@@ -1,19 +1,28 @@
 use std::{
-    collections::BTreeMap,
+    fmt::Display,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{
-    Answer, DocumentSpec, Metric, PluginOrigin, PluginSpec, RenderError, Request, TimingRequest,
+    Answer, CallError, DocumentSpec, Hook, Outcome, PluginSpec, PluginStatus, RenderError, Request,
+    TimingRequest,
+    agreement::Agreement,
+    answer,
     cache::{self, Cache},
-    documents,
     engine::Runtime,
+    failure::flat,
     generation::Generation,
-    timing,
-    worker::Worker,
+    host::Shared,
+    instance::Instance,
+    probation::Probation,
+    status::ReloadLog,
+    window,
+    worker::{Fault, Vitals, Worker},
 };
 use crate::live::Snapshot;
 
@@ -28,49 +37,62 @@ pub struct Environment {
 }
 
 /// All plugins of a host, running.
+///
+/// What serves is one immutable lineup, which whoever calls a plugin takes hold of. A reload publishes another lineup;
+/// the old one drops with the last call in it.
 pub struct Plugins {
-    plugins: Vec<Plugin>,
-    timing: TimingRequest,
-    documents: Arc<[DocumentSpec]>,
-    /// For each of `documents`, which plugin writes it, and its path.
-    writers: Vec<(usize, Arc<str>)>,
+    pub(super) loader: Arc<Loader>,
+    /// One for each plugin, in order. Which plugins there are doesn't change while the host runs.
+    pub(super) slots: Vec<Slot>,
+    lineup: ArcSwap<Lineup>,
+    /// Held while another lineup is made from the current one and published: never while a plugin is called.
+    change: Mutex<()>,
+    /// One reload at a time: its trial is about the others as they are.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    timing: watch::Sender<TimingRequest>,
 }
 
-struct Plugin {
-    /// Which one of the plugin's generations runs, counted from 1.
-    number: u64,
-    worker: Worker,
+/// What is needed to make a generation of any plugin.
+pub(super) struct Loader {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) cache: Option<Cache>,
+    pub(super) directories: Vec<PathBuf>,
 }
 
-/// How a plugin is doing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PluginStatus {
-    /// Its short name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it does, in one line.
-    pub summary: String,
-    /// Where it came from.
-    pub origin: PluginOrigin,
-    /// Which one of its generations runs, counted from 1.
-    pub generation: u64,
-    /// Its code didn't have to be compiled.
-    pub from_cache: bool,
-    /// Calls since the start.
-    pub calls: u64,
-    /// Calls without a usable answer.
-    pub failures: u64,
-    /// Failures that cost the instance its life: traps, loops, too much memory.
-    pub traps: u64,
-    /// Instances started to replace one that died.
-    pub restarts: u64,
-    /// The last failure, in one line.
-    pub last_error: Option<String>,
-    /// Bytes of memory that the running instance holds; 0 while there is none.
-    pub memory: usize,
-    /// Figures that the plugin reports itself.
-    pub metrics: BTreeMap<String, Metric>,
+/// What stays of a plugin while its generations come and go.
+pub(super) struct Slot {
+    pub(super) name: Arc<str>,
+    pub(super) spec: PluginSpec,
+    pub(super) shared: Arc<Shared>,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) reloads: ReloadLog,
+    /// The number of the next generation.
+    pub(super) next: std::sync::atomic::AtomicU64,
+}
+
+/// The generations that serve, one of each plugin, and what they say together.
+pub(super) struct Lineup {
+    pub(super) plugins: Vec<Arc<Running>>,
+    pub(super) agreement: Agreement,
+}
+
+/// A generation that serves, or that is kept to serve again.
+pub(super) struct Running {
+    /// Which one of the plugin's generations it is, counted from 1.
+    pub(super) number: u64,
+    pub(super) worker: Worker,
+    pub(super) probation: Probation<Running>,
+}
+
+impl Loader {
+    pub(super) fn load(
+        &self,
+        spec: &PluginSpec,
+        shared: Arc<Shared>,
+    ) -> anyhow::Result<Generation> {
+        let cache = self.cache.as_ref();
+        Generation::load(&self.runtime, spec, &self.directories, cache, shared)
+    }
 }
 
 impl Plugins {
@@ -79,7 +101,6 @@ impl Plugins {
     ///
     /// An error is one chain of causes, to be shown in one line: which plugin, what was wrong, what would be right.
     pub fn load(specs: &[PluginSpec], environment: &Environment) -> anyhow::Result<Self> {
-        let runtime = Arc::new(Runtime::new()?);
         let cache = environment.cache_dir.as_deref().and_then(|path| {
             Cache::open(path)
                 .inspect_err(|error| {
@@ -89,110 +110,301 @@ impl Plugins {
                 })
                 .ok()
         });
+        let loader = Loader {
+            runtime: Arc::new(Runtime::new()?),
+            cache,
+            directories: environment.plugin_dirs.clone(),
+        };
         let generations: Vec<_> = specs
             .iter()
-            .map(|spec| {
-                let directories = &environment.plugin_dirs;
-                Generation::load(&runtime, spec, directories, cache.as_ref(), Arc::default())
-            })
+            .map(|spec| loader.load(spec, Arc::default()))
             .collect::<anyhow::Result<_>>()?;
-        for (index, generation) in generations.iter().enumerate() {
-            if generations[..index]
-                .iter()
-                .any(|other| other.name == generation.name)
-            {
-                bail!(
-                    "plugin `{}` is loaded twice; once is enough",
-                    generation.name
-                );
-            }
+        let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
+        let mut slots = Vec::new();
+        let mut plugins = Vec::new();
+        for (generation, spec) in generations.into_iter().zip(specs) {
+            let name = generation.name.clone();
+            let slot = Slot {
+                name: name.clone(),
+                spec: spec.clone(),
+                shared: generation.shared.clone(),
+                vitals: Arc::default(),
+                reloads: ReloadLog::default(),
+                next: 2.into(),
+            };
+            let starting = || format!("plugin `{name}` can't be started");
+            let instance = generation.start().with_context(starting)?;
+            let running = Running::start(generation, instance, 1, slot.vitals.clone(), None)
+                .with_context(starting)?;
+            let generation = running.worker.generation();
+            tracing::info!(
+                "plugin {name} {} runs, from {}: {}",
+                generation.description.version,
+                generation.origin,
+                generation.description.summary
+            );
+            slots.push(slot);
+            plugins.push(Arc::new(running));
         }
-        let timing = timing::merge(generations.iter().map(|g| (&*g.name, g.timing)))
-            .map_err(anyhow::Error::msg)?;
-        let (documents, writers) = merge_documents(&generations)?;
-        let plugins = generations
-            .into_iter()
-            .map(|generation| {
-                let name = generation.name.clone();
-                Self::start(generation).with_context(|| format!("plugin `{name}` can't be started"))
-            })
-            .collect::<anyhow::Result<_>>()?;
         Ok(Self {
-            plugins,
-            timing,
-            documents: documents.into(),
-            writers,
-        })
-    }
-
-    fn start(generation: Generation) -> anyhow::Result<Plugin> {
-        let instance = generation.start()?;
-        tracing::info!(
-            "plugin {} {} runs, from {}: {}",
-            generation.name,
-            generation.description.version,
-            generation.origin,
-            generation.description.summary
-        );
-        Ok(Plugin {
-            number: 1,
-            worker: Worker::start(Arc::new(generation), instance)?,
+            loader: Arc::new(loader),
+            slots,
+            timing: watch::Sender::new(agreement.timing),
+            lineup: ArcSwap::from_pointee(Lineup { plugins, agreement }),
+            change: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
     /// What they together ask of the packager.
     pub fn timing(&self) -> TimingRequest {
-        self.timing
+        *self.timing.borrow()
     }
 
-    /// All documents that they write. No two have the same address.
-    pub fn documents(&self) -> &Arc<[DocumentSpec]> {
-        &self.documents
+    /// The same, and word of every change: a reload may ask for something else.
+    pub fn watch_timing(&self) -> watch::Receiver<TimingRequest> {
+        self.timing.subscribe()
+    }
+
+    /// All documents that they write. No two have the same address. After a reload it is another list, in another place
+    /// in memory, even if the documents are the same.
+    pub fn documents(&self) -> Arc<[DocumentSpec]> {
+        self.lineup.load().agreement.documents.clone()
     }
 
     /// Has one of [`documents`](Self::documents) written. `request` holds the inputs that it declares, and no others.
     ///
-    /// The plugin is called each time: it is the caller who shares answers. Dropping the future before it is the call's
-    /// turn spares the call; later it changes nothing.
+    /// The plugin is called each time: it is the caller who shares answers. If it is a new generation that fails, it is
+    /// rolled back, and the one before answers. Dropping the future before it is the call's turn spares the call; later it
+    /// changes nothing.
     pub async fn render(
         &self,
         document: &DocumentSpec,
         request: &Request,
         snapshot: &Arc<Snapshot>,
     ) -> Result<Answer, RenderError> {
-        let writer = self
-            .documents
-            .iter()
-            .position(|known| documents::same_address(known, document))
-            .map(|index| &self.writers[index]);
-        let Some((plugin, path)) = writer else {
-            return Err(RenderError::NoWriter {
+        let path: Arc<str> = document.path.as_str().into();
+        let writer = |lineup: &Lineup| lineup.agreement.writer(document);
+        let answer = self.call(Hook::Playlist, path.clone(), writer, || {
+            let lowered = window::Request::of(path.clone(), request);
+            let snapshot = snapshot.clone();
+            move |instance: &mut Instance| {
+                let said = instance.render(lowered, &snapshot)?;
+                answer::check(said, &snapshot, instance.limits().output).map_err(Fault::Unusable)
+            }
+        });
+        match answer.await {
+            Some(answer) => Ok(answer?),
+            None => Err(RenderError::NoWriter {
                 document: document.path.clone(),
-            });
-        };
-        self.plugins[*plugin]
-            .worker
-            .render(path.clone(), request.clone(), snapshot.clone())
-            .await
+            }),
+        }
+    }
+
+    /// Calls a hook of the plugin that `choose` finds in the lineup; `None` if it finds none. `make` says what to call.
+    ///
+    /// If it is a new generation that fails, it is rolled back, and the plugin is chosen and called anew.
+    async fn call<T, C>(
+        &self,
+        hook: Hook,
+        subject: impl Display + Clone + Send + 'static,
+        choose: impl Fn(&Lineup) -> Option<usize>,
+        make: impl Fn() -> C,
+    ) -> Option<Result<T, CallError>>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Instance) -> Result<T, Fault> + Send + 'static,
+    {
+        let mut lineup = self.lineup.load_full();
+        loop {
+            let index = choose(&lineup)?;
+            let running = &lineup.plugins[index];
+            let error = match running.worker.call(hook, subject.clone(), make()).await {
+                Ok(said) => {
+                    self.passed(index, running);
+                    return Some(Ok(said));
+                }
+                Err(error) => error,
+            };
+            // Each round is another generation's.
+            match self.after_failure(index, running, &error) {
+                Some(other) => lineup = other,
+                None => return Some(Err(error)),
+            }
+        }
     }
 
     /// How each is doing.
     pub fn status(&self) -> Vec<PluginStatus> {
-        self.plugins.iter().map(Plugin::status).collect()
+        let lineup = self.lineup.load();
+        lineup
+            .plugins
+            .iter()
+            .zip(&self.slots)
+            .map(|(running, slot)| running.status(slot))
+            .collect()
     }
 }
 
-impl Plugin {
-    fn status(&self) -> PluginStatus {
+/// How lineups follow each other.
+impl Plugins {
+    pub(super) fn lineup(&self) -> Arc<Lineup> {
+        self.lineup.load_full()
+    }
+
+    /// Puts a generation in the place of the one that serves now, which is kept while the new one is on probation.
+    pub(super) fn publish(
+        &self,
+        index: usize,
+        (generation, instance): (Generation, Instance),
+        number: u64,
+    ) -> anyhow::Result<()> {
+        let slot = &self.slots[index];
+        let _change = self.changing();
+        let old = self.lineup.load_full();
+        // Another plugin may have been rolled back since this was looked at.
+        let agreement = old.agreement_with(index, &generation)?;
+        let last = old.plugins[index].clone();
+        // What the last one was to be replaced with stays, too, as long as it is on probation itself; more don't.
+        if let Some(before) = last.probation.fallback() {
+            before.probation.end();
+        }
+        let vitals = slot.vitals.clone();
+        let running = Running::start(generation, instance, number, vitals, Some(last))?;
+        self.replace(&old, index, Arc::new(running), agreement);
+        Ok(())
+    }
+
+    /// What is to be done about a call that failed: `Some` lineup to call instead, if a new generation was to blame.
+    fn after_failure(
+        &self,
+        index: usize,
+        failed: &Arc<Running>,
+        error: &CallError,
+    ) -> Option<Arc<Lineup>> {
+        let _change = self.changing();
+        let current = self.lineup.load_full();
+        if !Arc::ptr_eq(&current.plugins[index], failed) {
+            // It was replaced or rolled back while the call waited for its turn.
+            return Some(current);
+        }
+        let fallback = failed.probation.fallback()?;
+        let slot = &self.slots[index];
+        let cause = flat(&error.to_string());
+        let agreement = match current.agreement_with(index, fallback.worker.generation()) {
+            Ok(agreement) => agreement,
+            Err(conflict) => {
+                tracing::error!(
+                    "plugin {}: generation {} fails and can't be rolled back to {}, since meanwhile {conflict:#}",
+                    slot.name,
+                    failed.number,
+                    fallback.number,
+                );
+                failed.probation.end();
+                return None;
+            }
+        };
+        failed.probation.end()?;
+        tracing::error!(
+            "generation {} of plugin {} is rolled back, and generation {} serves again, since {cause}",
+            failed.number,
+            slot.name,
+            fallback.number,
+        );
+        slot.reloads.record(Outcome::RolledBack {
+            generation: failed.number,
+            to: fallback.number,
+            cause,
+        });
+        Some(self.replace(&current, index, fallback, agreement))
+    }
+
+    /// A call went well.
+    fn passed(&self, index: usize, running: &Running) {
+        if running.probation.passed() {
+            tracing::info!(
+                "generation {} of plugin {} has proved itself; the one before is gone",
+                running.number,
+                self.slots[index].name
+            );
+        }
+    }
+
+    /// To be called under the lock.
+    fn replace(
+        &self,
+        old: &Lineup,
+        index: usize,
+        running: Arc<Running>,
+        agreement: Agreement,
+    ) -> Arc<Lineup> {
+        let timing = agreement.timing;
+        let mut plugins = old.plugins.clone();
+        plugins[index] = running;
+        let lineup = Arc::new(Lineup { plugins, agreement });
+        self.lineup.store(lineup.clone());
+        self.timing.send_if_modified(|known| {
+            let changed = *known != timing;
+            *known = timing;
+            changed
+        });
+        lineup
+    }
+
+    /// What it guards is nothing but the order of things, which no panic upsets.
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lineup {
+    /// What the plugins would say together, were this generation among them.
+    pub(super) fn agreement_with(
+        &self,
+        index: usize,
+        generation: &Generation,
+    ) -> anyhow::Result<Agreement> {
+        let mut generations: Vec<_> = self
+            .plugins
+            .iter()
+            .map(|running| running.worker.generation())
+            .collect();
+        generations[index] = generation;
+        Agreement::of(&generations)
+    }
+}
+
+impl Running {
+    fn start(
+        generation: Generation,
+        instance: Instance,
+        number: u64,
+        vitals: Arc<Vitals>,
+        fallback: Option<Arc<Self>>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            number,
+            worker: Worker::start(Arc::new(generation), instance, number, vitals)?,
+            probation: Probation::new(fallback),
+        })
+    }
+
+    fn status(&self, slot: &Slot) -> PluginStatus {
         let generation = self.worker.generation();
-        let vitals = self.worker.vitals();
+        let vitals = &slot.vitals;
         let description = generation.description.clone();
         PluginStatus {
             name: description.name,
             version: description.version,
             summary: description.summary,
+            hooks: Hook::ALL
+                .into_iter()
+                .filter(|&hook| generation.has(hook))
+                .map(|hook| vitals.hook(hook))
+                .collect(),
             origin: generation.origin.clone(),
             generation: self.number,
+            on_probation: self.probation.is_on(),
             from_cache: generation.code == cache::Origin::Cached,
             calls: vitals.calls.load(Ordering::Relaxed),
             failures: vitals.failures.load(Ordering::Relaxed),
@@ -201,31 +413,7 @@ impl Plugin {
             last_error: vitals.last_error(),
             memory: vitals.memory.load(Ordering::Relaxed),
             metrics: generation.shared.metrics(),
+            reloads: slot.reloads.read(),
         }
     }
-}
-
-type Written = (Vec<DocumentSpec>, Vec<(usize, Arc<str>)>);
-
-fn merge_documents(generations: &[Generation]) -> anyhow::Result<Written> {
-    let mut merged: Written = Default::default();
-    for (plugin, generation) in generations.iter().enumerate() {
-        for document in &generation.documents {
-            let taken = merged
-                .0
-                .iter()
-                .position(|other| documents::same_address(other, document));
-            if let Some(taken) = taken {
-                bail!(
-                    "plugins {} and {} both write `{}`; load one of them, or configure one to write another name",
-                    generations[merged.1[taken].0].name,
-                    generation.name,
-                    document.path
-                );
-            }
-            merged.0.push(document.clone());
-            merged.1.push((plugin, document.path.as_str().into()));
-        }
-    }
-    Ok(merged)
 }

@@ -16,7 +16,7 @@ use crate::{
 const PART: Duration = Duration::from_micros(199_998);
 const PARTS_A_SEGMENT: u32 = 5;
 /// A camera that started in May 2026.
-const CAPTURED: Wall = Wall(1_780_000_000_000_000);
+pub(super) const CAPTURED: Wall = Wall(1_780_000_000_000_000);
 
 /// Any stream a while after its start: ten segments with a discontinuity among them, parts in the last four, and a
 /// growing one.

@@ -3,10 +3,13 @@ use std::{sync::Arc, time::Duration};
 use wasmtime::component::{ComponentType, Lower};
 
 use super::bindings::exports::picam::plugin::playlist::KeyValue;
-use crate::live::{self, Snapshot};
+use crate::{
+    live::{self, Snapshot},
+    plugin,
+};
 
 /// Name of the one rendition.
-const RENDITION: &str = "video";
+pub(super) const RENDITION: &str = "video";
 
 // The arguments of `render`, as `wit/playlist.wit` has them. They differ from the generated types in that their strings
 // are shared with the live window: a render of 200 names copies none of them before they go into the plugin's memory.
@@ -19,6 +22,27 @@ pub(super) struct Request {
     pub(super) query: Vec<KeyValue>,
     pub(super) headers: Vec<KeyValue>,
     pub(super) cookies: Vec<KeyValue>,
+}
+
+impl Request {
+    /// A request for a document, with the inputs that it declares.
+    pub(super) fn of(document: Arc<str>, request: &plugin::Request) -> Self {
+        let pairs = |pairs: &[(String, String)]| {
+            pairs
+                .iter()
+                .map(|(key, value)| KeyValue {
+                    key: key.clone(),
+                    value: value.clone(),
+                })
+                .collect()
+        };
+        Self {
+            document,
+            query: pairs(&request.query),
+            headers: pairs(&request.headers),
+            cookies: pairs(&request.cookies),
+        }
+    }
 }
 
 #[derive(ComponentType, Lower)]

@@ -1,6 +1,7 @@
 use std::{
+    fmt::Display,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -11,16 +12,14 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, RenderError, Request, answer,
-    bindings::exports::picam::plugin::playlist::KeyValue,
+    CallError, Hook, HookStatus,
     failure::flat,
     generation::Generation,
     health::Health,
     host::LineGate,
-    instance::Instance,
-    window::{self, Presentation},
+    instance::{Instance, Trapped},
 };
-use crate::live::Snapshot;
+use crate::figures::{Count, Times};
 
 /// Calls that may wait for a plugin. Callers beyond that wait to be let in, so a slow plugin costs no memory.
 const QUEUE: usize = 64;
@@ -32,7 +31,6 @@ const QUEUE: usize = 64;
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     generation: Arc<Generation>,
-    vitals: Arc<Vitals>,
 }
 
 /// What is counted while a plugin runs.
@@ -43,10 +41,53 @@ pub(super) struct Vitals {
     pub(super) traps: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) memory: AtomicUsize,
+    /// By [`Hook`].
+    hooks: [HookVitals; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
 }
 
+/// What is counted of one hook.
+#[derive(Debug)]
+struct HookVitals {
+    /// How long each call took.
+    times: Times,
+    failures: Count,
+    traps: Count,
+}
+
+/// Seconds: a permission takes some five microseconds, a document below a hundred, JavaScript on a Pi thirty
+/// milliseconds, and 200 milliseconds are the usual limit.
+const CALL_TIMES: [f64; 16] = [
+    5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
+    100e-3, 250e-3, 1.0,
+];
+
+impl Default for HookVitals {
+    fn default() -> Self {
+        Self {
+            times: Times::new(&CALL_TIMES),
+            failures: Count::default(),
+            traps: Count::default(),
+        }
+    }
+}
+
 impl Vitals {
+    /// What was counted of a hook, over all generations.
+    pub(super) fn hook(&self, hook: Hook) -> HookStatus {
+        let HookVitals {
+            times,
+            failures,
+            traps,
+        } = &self.hooks[hook as usize];
+        HookStatus {
+            hook,
+            times: times.get(),
+            failures: failures.get(),
+            traps: traps.get(),
+        }
+    }
+
     pub(super) fn last_error(&self) -> Option<String> {
         self.error_cell().clone()
     }
@@ -58,26 +99,42 @@ impl Vitals {
     }
 }
 
-/// A document that is asked for.
-struct Job {
-    document: Arc<str>,
-    request: Request,
-    snapshot: Arc<Snapshot>,
-    reply: oneshot::Sender<Result<Answer, RenderError>>,
+/// A call that waits for its turn. Whoever asks for one says in a closure what to call and what to make of what comes back,
+/// so that the worker knows of no hook.
+type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
+
+/// Why a call of an instance has no usable result.
+pub(super) enum Fault {
+    /// It didn't return, and the instance is dead.
+    Trapped(Trapped),
+    /// It returned, and said in one line what it may not. The instance lives.
+    Unusable(String),
+}
+
+impl From<Trapped> for Fault {
+    fn from(trapped: Trapped) -> Self {
+        Self::Trapped(trapped)
+    }
 }
 
 impl Worker {
     /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
-    pub(super) fn start(generation: Arc<Generation>, instance: Instance) -> anyhow::Result<Self> {
+    ///
+    /// What happens is counted in `vitals`, which outlives a generation. `number` tells generations apart in the log.
+    pub(super) fn start(
+        generation: Arc<Generation>,
+        instance: Instance,
+        number: u64,
+        vitals: Arc<Vitals>,
+    ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let vitals = Arc::new(Vitals::default());
         vitals.memory.store(instance.memory(), Ordering::Relaxed);
         let keeper = Keeper {
             generation: generation.clone(),
+            number,
             instance: Some(instance),
             health: Health::default(),
-            window: None,
-            vitals: vitals.clone(),
+            vitals,
             lines: LineGate::default(),
         };
         // The kernel keeps 15 bytes of a thread's name.
@@ -85,37 +142,31 @@ impl Worker {
             .name(format!("plugin {}", generation.name))
             .spawn(move || keeper.run(queue))
             .with_context(|| format!("starting a thread for plugin {}", generation.name))?;
-        Ok(Self {
-            jobs,
-            generation,
-            vitals,
-        })
+        Ok(Self { jobs, generation })
     }
 
     pub(super) fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.vitals
-    }
-
-    /// Has the plugin write a document. If the caller goes away before its turn comes, the plugin isn't called.
-    pub(super) async fn render(
+    /// Calls the plugin. `subject` is what the call is about, in the words of an error: a document's path, for one.
+    ///
+    /// If the caller goes away before its turn comes, the plugin isn't called.
+    pub(super) async fn call<T: Send + 'static>(
         &self,
-        document: Arc<str>,
-        request: Request,
-        snapshot: Arc<Snapshot>,
-    ) -> Result<Answer, RenderError> {
+        hook: Hook,
+        subject: impl Display + Send + 'static,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job {
-            document,
-            request,
-            snapshot,
-            reply,
-        };
+        let job: Job = Box::new(move |keeper| {
+            if !reply.is_closed() {
+                // The caller may have gone away meanwhile.
+                let _ = reply.send(keeper.call(hook, &subject, call));
+            }
+        });
         let gone = || {
-            RenderError::Failed {
+            CallError::Failed {
             plugin: self.generation.name.to_string(),
             cause: "its thread has ended, which is a bug in picam-host; restart it, and report the lines before this \
                     one in the log"
@@ -130,11 +181,10 @@ impl Worker {
 /// Lives on the plugin's thread: owns the instance, and replaces it when it died.
 struct Keeper {
     generation: Arc<Generation>,
+    number: u64,
     /// None after a trap, until the next call.
     instance: Option<Instance>,
     health: Health,
-    /// The window that was lowered last. Several documents are written from each.
-    window: Option<(Weak<Snapshot>, Arc<Presentation>)>,
     vitals: Arc<Vitals>,
     lines: LineGate,
 }
@@ -142,51 +192,62 @@ struct Keeper {
 impl Keeper {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
-            if job.reply.is_closed() {
-                continue;
-            }
-            let result = self.render(job.document, job.request, &job.snapshot);
-            // The caller may have gone away meanwhile.
-            let _ = job.reply.send(result);
+            job(&mut self);
         }
     }
 
-    fn render(
+    fn call<T>(
         &mut self,
-        document: Arc<str>,
-        request: Request,
-        snapshot: &Arc<Snapshot>,
-    ) -> Result<Answer, RenderError> {
+        hook: Hook,
+        subject: &dyn Display,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, CallError> {
         let mut instance = self.take_instance()?;
-        let presentation = self.presentation(snapshot);
         self.vitals.calls.fetch_add(1, Ordering::Relaxed);
-        let what = document.clone();
-        match instance.render(lower(document, request), &presentation) {
-            Ok(said) => {
-                self.vitals
-                    .memory
-                    .store(instance.memory(), Ordering::Relaxed);
-                self.instance = Some(instance);
-                answer::check(said, snapshot, self.generation.limits().output).map_err(|why| {
-                    let cause = format!("{what}: {why}");
-                    self.report(&cause, "");
-                    self.failed(cause)
-                })
+        let span = tracing::debug_span!(
+            "call",
+            plugin = &*self.generation.name,
+            hook = hook.name(),
+            generation = self.number
+        );
+        let began = Instant::now();
+        let result = span.in_scope(|| call(&mut instance));
+        let counted = &self.vitals.hooks[hook as usize];
+        counted.times.add(began.elapsed());
+        match &result {
+            Ok(_) => {}
+            Err(Fault::Trapped(_)) => {
+                counted.failures.one();
+                counted.traps.one();
             }
-            Err(trapped) => {
-                drop(instance);
-                Err(self.trapped(&format!("{what}: {trapped}")))
-            }
+            Err(Fault::Unusable(_)) => counted.failures.one(),
         }
+        let what = || format!("{}, {subject}", hook.name());
+        let result = match result {
+            Err(Fault::Trapped(trapped)) => {
+                drop(instance);
+                return Err(self.trapped(&format!("{}: {trapped}", what())));
+            }
+            Err(Fault::Unusable(why)) => Err(format!("{}: {why}", what())),
+            Ok(value) => Ok(value),
+        };
+        self.vitals
+            .memory
+            .store(instance.memory(), Ordering::Relaxed);
+        self.instance = Some(instance);
+        result.map_err(|cause| {
+            self.report(&cause, "");
+            self.failed(cause)
+        })
     }
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
-    fn take_instance(&mut self) -> Result<Instance, RenderError> {
+    fn take_instance(&mut self) -> Result<Instance, CallError> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
         if let Some(retry_in) = self.health.benched(Instant::now()) {
-            return Err(RenderError::Benched {
+            return Err(CallError::Benched {
                 plugin: self.generation.name.to_string(),
                 retry_in,
                 cause: self.vitals.last_error().unwrap_or_default(),
@@ -198,19 +259,7 @@ impl Keeper {
             .map_err(|error| self.trapped(&flat(&format!("it can't be started again: {error:#}"))))
     }
 
-    fn presentation(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Presentation> {
-        // As long as there is a weak pointer, no other snapshot can have its address.
-        if let Some((known, presentation)) = &self.window
-            && known.as_ptr() == Arc::as_ptr(snapshot)
-        {
-            return presentation.clone();
-        }
-        let presentation = Arc::new(Presentation::of(snapshot));
-        self.window = Some((Arc::downgrade(snapshot), presentation.clone()));
-        presentation
-    }
-
-    fn trapped(&mut self, cause: &str) -> RenderError {
+    fn trapped(&mut self, cause: &str) -> CallError {
         self.vitals.traps.fetch_add(1, Ordering::Relaxed);
         self.vitals.memory.store(0, Ordering::Relaxed);
         let pause = self.health.failed(Instant::now());
@@ -233,27 +282,12 @@ impl Keeper {
         }
     }
 
-    fn failed(&self, cause: String) -> RenderError {
+    fn failed(&self, cause: String) -> CallError {
         self.vitals.failures.fetch_add(1, Ordering::Relaxed);
         *self.vitals.error_cell() = Some(cause.clone());
-        RenderError::Failed {
+        CallError::Failed {
             plugin: self.generation.name.to_string(),
             cause,
         }
-    }
-}
-
-fn lower(document: Arc<str>, request: Request) -> window::Request {
-    let pairs = |pairs: Vec<(String, String)>| {
-        pairs
-            .into_iter()
-            .map(|(key, value)| KeyValue { key, value })
-            .collect()
-    };
-    window::Request {
-        document,
-        query: pairs(request.query),
-        headers: pairs(request.headers),
-        cookies: pairs(request.cookies),
     }
 }

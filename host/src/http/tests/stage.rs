@@ -34,7 +34,7 @@ use crate::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
-    plugin::{self, Answer, DocumentSpec, Inputs, RenderError, Scope},
+    plugin::{self, Answer, CallError, DocumentSpec, Inputs, Scope},
     time::{MediaTime, Wall},
 };
 
@@ -267,10 +267,11 @@ impl Documents for Policy {
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.expect("we are here");
             if self.broken.load(Ordering::SeqCst) {
-                return Err(RenderError::Failed {
+                return Err(CallError::Failed {
                     plugin: "policy".into(),
                     cause: "broken by the test".into(),
-                });
+                }
+                .into());
             }
             Ok(self.write(&document.path, request, &window))
         })

@@ -39,15 +39,15 @@ async fn the_stock_plugin_writes_both_of_its_playlists_and_waits() {
     let plugins = load(&[spec]).unwrap();
     assert_eq!(plugins.timing().part, Some(Duration::from_millis(100)));
     let snapshot = live();
-    for document in plugins.documents().iter() {
+    let documents = plugins.documents();
+    for document in documents.iter() {
         let answer = plugins
             .render(document, &Request::default(), &snapshot)
             .await;
         let text = text(answer);
         assert!(text.starts_with("#EXTM3U"), "{text}");
     }
-    let media = plugins
-        .documents()
+    let media = documents
         .iter()
         .find(|document| document.reads.query.contains(&"_HLS_msn".to_owned()))
         .expect("a document that can be waited for");
@@ -124,10 +124,7 @@ async fn a_trap_tells_in_which_function_and_what_the_plugin_said_last() {
         "(call $write (i32.const 0) {words}) (call $find_the_segment) (unreachable)"
     )));
     let error = failure(&plugins, "trap.txt").await;
-    assert!(
-        error.contains("find_the_segment < render_a_document"),
-        "{error}"
-    );
+    assert!(error.contains("find_the_segment < do_render"), "{error}");
     assert!(error.contains("index out of bounds in line 3"), "{error}");
     assert!(error.contains("unreachable"), "{error}");
     assert_eq!(
@@ -160,7 +157,9 @@ async fn after_a_trap_a_plugin_starts_afresh() {
     // The second time in a row it may be benched for a moment.
     let answer = loop {
         match render(&plugins, "fifth.txt").await {
-            Err(RenderError::Benched { retry_in, .. }) => tokio::time::sleep(retry_in).await,
+            Err(RenderError::Call(CallError::Benched { retry_in, .. })) => {
+                tokio::time::sleep(retry_in).await
+            }
             answer => break answer,
         }
     };
@@ -174,12 +173,15 @@ async fn a_plugin_that_keeps_trapping_is_benched_and_the_bench_says_why() {
     // Pauses grow up to five seconds, so however slow the machine is, a call falls into one.
     let error = loop {
         match render(&plugins, "trap.txt").await {
-            Err(RenderError::Failed { .. }) => {}
+            Err(RenderError::Call(CallError::Failed { .. })) => {}
             Err(error) => break error,
             Ok(answer) => panic!("an answer: {answer:?}"),
         }
     };
-    assert!(matches!(error, RenderError::Benched { .. }));
+    assert!(matches!(
+        error,
+        RenderError::Call(CallError::Benched { .. })
+    ));
     assert!(error.to_string().contains("unreachable"), "{error}");
 }
 

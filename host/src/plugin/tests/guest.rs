@@ -1,19 +1,26 @@
 //! Small plugins in WebAssembly text, each as good or as bad as a test wants it.
 //!
 //! They follow the canonical ABI by hand: results lie at fixed addresses below 1,024, strings above, and the heap, from
-//! which the host allocates arguments, begins at 64 KiB and is emptied after each call of `render`.
+//! which the host allocates arguments, begins at 64 KiB and is emptied after each call of a hook.
+//!
+//! The bodies of hooks find their arguments in locals, and leave the address of their result on the stack; `$calls` counts
+//! the calls of all hooks.
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// The size of the variant `answer` with its alignment is 24; whoever answers writes here.
+use super::super::Hook;
+
+/// Whoever answers writes here, as the functions in [`ANSWERS`] do; the largest answer, `decision`, has 44 bytes.
 const ANSWER: u32 = 16;
 
 /// A plugin to be built.
 pub struct Guest {
     name: String,
+    hooks: Vec<Hook>,
+    state: Option<(String, String)>,
     documents: Vec<String>,
     options: Vec<String>,
     part: Option<u64>,
@@ -22,7 +29,22 @@ pub struct Guest {
     describe: String,
     init: String,
     render: String,
+    reads: Reads,
+    decide: String,
+    name_object: String,
+    draw: String,
     data: Vec<u8>,
+}
+
+/// What `auth` declares.
+#[derive(Clone, Copy, Default)]
+pub struct Reads {
+    pub query: &'static [&'static str],
+    pub headers: &'static [&'static str],
+    pub cookies: &'static [&'static str],
+    pub method: bool,
+    pub peer: bool,
+    pub form: bool,
 }
 
 impl Guest {
@@ -30,6 +52,8 @@ impl Guest {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            hooks: vec![Hook::Playlist],
+            state: None,
             documents: vec![format!("{name}.txt")],
             options: Vec::new(),
             part: None,
@@ -39,8 +63,50 @@ impl Guest {
             init: String::new(),
             render: "(call $document (call $id (local.get $args)) (call $id_len (local.get $args)) (i32.const 5))"
                 .to_owned(),
+            reads: Reads::default(),
+            decide: "(call $allow (i32.const 0) (i32.const 0) (i32.const 0))".to_owned(),
+            name_object: "(call $string (i32.const 0) (i32.const 0))".to_owned(),
+            draw: "(call $drawing (i32.const 0) (i32.const 0) (i64.const 0))".to_owned(),
             data: Vec::new(),
         }
+    }
+
+    /// Exports these hooks instead.
+    pub fn hooks(mut self, hooks: &[Hook]) -> Self {
+        self.hooks = hooks.to_vec();
+        self
+    }
+
+    /// What `auth` declares; nothing unless said otherwise.
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// Decides so. `$args` is the request: `now` at 0, `path` at 8, `token` at 16 (20, 24), `method` at 28, `peer` at 36,
+    /// `query` at 44, `headers` at 52, `cookies` at 60, `form` at 68, each text an address and a length.
+    pub fn decide(mut self, body: &str) -> Self {
+        self.decide = body.to_owned();
+        self
+    }
+
+    /// Names objects so. There are `$kind`, `$rendition`, `$rendition_len`, `$number` and `$captured`.
+    pub fn name_object(mut self, body: &str) -> Self {
+        self.name_object = body.to_owned();
+        self
+    }
+
+    /// Draws so. There are `$time`, `$captured`, `$width` and `$height`.
+    pub fn draw(mut self, body: &str) -> Self {
+        self.draw = body.to_owned();
+        self
+    }
+
+    /// Exports `state`: `save` leaves what `$string` returns, and `restore`, with `$saved` and `$saved_len`, does this
+    /// before it says yes.
+    pub fn state(mut self, save: &str, restore: &str) -> Self {
+        self.state = Some((save.to_owned(), restore.to_owned()));
+        self
     }
 
     /// Writes these documents instead.
@@ -166,11 +232,32 @@ impl Guest {
             .map_or((0, 0), |part| (1, u32::try_from(part).unwrap()));
         let timing = self.words(&[0, 0, 0, 0, some, 0, part, 0, 0, 0, 0, 0]);
 
+        let reads = self.reads_record();
         let data: String = self
             .data
             .iter()
             .map(|byte| format!("\\{byte:02x}"))
             .collect();
+        let mut hooks = String::new();
+        for hook in &self.hooks {
+            hooks += &match hook {
+                Hook::Playlist => self.playlist(timing, documents),
+                Hook::Naming => self.naming(),
+                Hook::Auth => self.auth(reads),
+                Hook::Overlay => self.overlay(),
+            };
+        }
+        if let Some((save, restore)) = &self.state {
+            hooks += &function("state", "save", "(result i32)", save);
+            hooks += &function(
+                "state",
+                "restore",
+                "(param $saved i32) (param $saved_len i32) (result i32)",
+                &format!(
+                    "{restore} (i32.store8 (i32.const {ANSWER}) (i32.const 0)) (i32.const {ANSWER})"
+                ),
+            );
+        }
         let text = format!(
             r#"(module
                 {imports}
@@ -185,25 +272,7 @@ impl Guest {
                         (i32.sub (i32.const 0) (local.get $align))))
                     (global.set $heap (i32.add (local.get $at) (local.get $size)))
                     (local.get $at))
-                (func $id (param $args i32) (result i32) (i32.load offset=32 (local.get $args)))
-                (func $id_len (param $args i32) (result i32) (i32.load offset=36 (local.get $args)))
-                (func $document (param $at i32) (param $len i32) (param $age i32) (result i32)
-                    (i32.store8 (i32.const {ANSWER}) (i32.const 0))
-                    (i32.store offset=8 (i32.const {ANSWER}) (local.get $at))
-                    (i32.store offset=12 (i32.const {ANSWER}) (local.get $len))
-                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $age))
-                    (i32.const {ANSWER}))
-                (func $wait (param $sequence i64) (param $parts i32) (result i32)
-                    (i32.store8 (i32.const {ANSWER}) (i32.const 1))
-                    (i64.store offset=8 (i32.const {ANSWER}) (local.get $sequence))
-                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $parts))
-                    (i32.const {ANSWER}))
-                (func $refuse (param $status i32) (param $at i32) (param $len i32) (result i32)
-                    (i32.store8 (i32.const {ANSWER}) (i32.const 2))
-                    (i32.store16 offset=8 (i32.const {ANSWER}) (local.get $status))
-                    (i32.store offset=12 (i32.const {ANSWER}) (local.get $at))
-                    (i32.store offset=16 (i32.const {ANSWER}) (local.get $len))
-                    (i32.const {ANSWER}))
+                {ANSWERS}
                 (func $no (param $at i32) (param $len i32) (result i32)
                     (i32.store8 (i32.const {ANSWER}) (i32.const 1))
                     (i32.store offset=4 (i32.const {ANSWER}) (local.get $at))
@@ -218,30 +287,19 @@ impl Guest {
                     {init}
                     (i32.store8 (i32.const {ANSWER}) (i32.const 0))
                     (i32.const {ANSWER}))
-                (func (export "picam:plugin/playlist@0.1.0#wanted-timing") (result i32)
-                    (i32.const {timing}))
-                (func (export "picam:plugin/playlist@0.1.0#documents") (result i32)
-                    (i32.const {documents}))
-                (func $render_a_document (export "picam:plugin/playlist@0.1.0#render")
-                    (param $args i32) (result i32)
-                    (call $count_call)
-                    {render})
-                (func (export "cabi_post_picam:plugin/playlist@0.1.0#render") (param i32)
-                    (global.set $heap (i32.const 65536))))"#,
+                {hooks})"#,
             imports = self.imports,
             functions = self.functions,
             describe = self.describe,
             init = self.init,
-            render = self.render,
         );
         let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut resolve = Resolve::default();
-        let (package, _) = resolve
+        resolve
             .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))
             .unwrap();
-        let world = resolve
-            .select_world(&[package], Some("playlist-plugin"))
-            .unwrap();
+        let package = resolve.push_str("guest.wit", &self.world()).unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
         wit_component::embed_component_metadata(
             &mut module,
             &resolve,
@@ -252,6 +310,173 @@ impl Guest {
         .unwrap();
         module
     }
+
+    /// The part of the contract that this plugin has.
+    fn world(&self) -> String {
+        let mut exports = String::new();
+        let hooks = self.hooks.iter().map(|hook| hook.name());
+        for interface in hooks.chain(self.state.is_some().then_some("state")) {
+            writeln!(exports, "export picam:plugin/{interface}@0.1.0;").unwrap();
+        }
+        format!(
+            "package test:guest; world guest {{ include picam:plugin/imports@0.1.0; export picam:plugin/lifecycle@0.1.0; \
+             {exports} }}"
+        )
+    }
+
+    fn playlist(&self, timing: u32, documents: u32) -> String {
+        let fixed = |name, at| {
+            function(
+                "playlist",
+                name,
+                "(result i32)",
+                &format!("(i32.const {at})"),
+            )
+        };
+        fixed("wanted-timing", timing)
+            + &fixed("documents", documents)
+            + &hook(
+                "playlist",
+                "render",
+                "(param $args i32) (result i32)",
+                &self.render,
+            )
+    }
+
+    fn naming(&self) -> String {
+        hook(
+            "naming",
+            "name",
+            "(param $kind i32) (param $rendition i32) (param $rendition_len i32) (param $number i64) \
+             (param $captured i64) (result i32)",
+            &self.name_object,
+        ) + &function(
+            "naming",
+            "segment-template",
+            "(param i32 i32) (result i32)",
+            &format!("(i32.store8 (i32.const {ANSWER}) (i32.const 0)) (i32.const {ANSWER})"),
+        )
+    }
+
+    fn auth(&self, reads: u32) -> String {
+        function(
+            "auth",
+            "reads",
+            "(result i32)",
+            &format!("(i32.const {reads})"),
+        ) + &hook(
+            "auth",
+            "decide",
+            "(param $args i32) (result i32)",
+            &self.decide,
+        )
+    }
+
+    fn overlay(&self) -> String {
+        hook(
+            "overlay",
+            "draw",
+            "(param $time i64) (param $captured i64) (param $width i32) (param $height i32) (result i32)",
+            &self.draw,
+        )
+    }
+
+    fn reads_record(&mut self) -> u32 {
+        let reads = self.reads;
+        let mut record = Vec::new();
+        for names in [reads.query, reads.headers, reads.cookies] {
+            let list: Vec<_> = names.iter().flat_map(|name| self.string(name)).collect();
+            record.extend([self.words(&list), u32::try_from(names.len()).unwrap()]);
+        }
+        record.push(u32::from_le_bytes([
+            reads.method.into(),
+            reads.peer.into(),
+            reads.form.into(),
+            0,
+        ]));
+        self.words(&record)
+    }
+}
+
+/// Functions that put an answer where the host looks for it, and leave its address. Headers are none.
+const ANSWERS: &str = "
+    (func $id (param $args i32) (result i32) (i32.load offset=32 (local.get $args)))
+    (func $id_len (param $args i32) (result i32) (i32.load offset=36 (local.get $args)))
+    (func $document (param $at i32) (param $len i32) (param $age i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 0))
+        (i32.store offset=8 (i32.const 16) (local.get $at))
+        (i32.store offset=12 (i32.const 16) (local.get $len))
+        (i32.store offset=16 (i32.const 16) (local.get $age))
+        (i32.const 16))
+    (func $wait (param $sequence i64) (param $parts i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 1))
+        (i64.store offset=8 (i32.const 16) (local.get $sequence))
+        (i32.store offset=16 (i32.const 16) (local.get $parts))
+        (i32.const 16))
+    (func $refuse (param $status i32) (param $at i32) (param $len i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 2))
+        (i32.store16 offset=8 (i32.const 16) (local.get $status))
+        (i32.store offset=12 (i32.const 16) (local.get $at))
+        (i32.store offset=16 (i32.const 16) (local.get $len))
+        (i32.const 16))
+    (func $string (param $at i32) (param $len i32) (result i32)
+        (i32.store (i32.const 16) (local.get $at))
+        (i32.store offset=4 (i32.const 16) (local.get $len))
+        (i32.const 16))
+    (func $drawing (param $at i32) (param $len i32) (param $until i64) (result i32)
+        (i32.store (i32.const 16) (local.get $at))
+        (i32.store offset=4 (i32.const 16) (local.get $len))
+        (i64.store offset=8 (i32.const 16) (local.get $until))
+        (i32.const 16))
+    (func $allow (param $seconds i32) (param $prefix i32) (param $prefix_len i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 0))
+        (i32.store offset=4 (i32.const 16) (local.get $seconds))
+        (i32.store offset=8 (i32.const 16) (local.get $prefix))
+        (i32.store offset=12 (i32.const 16) (local.get $prefix_len))
+        (i64.store offset=16 (i32.const 16) (i64.const 0))
+        (i32.const 16))
+    (func $deny (param $status i32) (param $at i32) (param $len i32) (param $seconds i32) (param $prefix i32)
+        (param $prefix_len i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 1))
+        (i32.store16 offset=4 (i32.const 16) (local.get $status))
+        (i64.store offset=8 (i32.const 16) (i64.const 0))
+        (i64.store offset=16 (i32.const 16) (i64.const 0))
+        (i32.store offset=24 (i32.const 16) (local.get $at))
+        (i32.store offset=28 (i32.const 16) (local.get $len))
+        (i32.store offset=32 (i32.const 16) (local.get $seconds))
+        (i32.store offset=36 (i32.const 16) (local.get $prefix))
+        (i32.store offset=40 (i32.const 16) (local.get $prefix_len))
+        (i32.const 16))
+    (func $redirect (param $status i32) (param $at i32) (param $len i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 2))
+        (i32.store16 offset=4 (i32.const 16) (local.get $status))
+        (i32.store offset=8 (i32.const 16) (local.get $at))
+        (i32.store offset=12 (i32.const 16) (local.get $len))
+        (i64.store offset=16 (i32.const 16) (i64.const 0))
+        (i32.const 16))
+    (func $headers (param $answer i32) (param $offset i32) (param $at i32) (param $count i32) (result i32)
+        (i32.store (i32.add (local.get $answer) (local.get $offset)) (local.get $at))
+        (i32.store offset=4 (i32.add (local.get $answer) (local.get $offset)) (local.get $count))
+        (local.get $answer))";
+
+/// An export of the contract.
+fn function(interface: &str, name: &str, signature: &str, body: &str) -> String {
+    format!(
+        "(func $do_{name} (export \"picam:plugin/{interface}@0.1.0#{name}\") {signature} {body})\n"
+    )
+}
+
+/// One that counts, and after which the heap is emptied.
+fn hook(interface: &str, name: &str, signature: &str, body: &str) -> String {
+    function(
+        interface,
+        name,
+        signature,
+        &format!("(call $count_call) {body}"),
+    ) + &format!(
+        "(func (export \"cabi_post_picam:plugin/{interface}@0.1.0#{name}\") (param i32)
+                 (global.set $heap (i32.const 65536)))\n"
+    )
 }
 
 /// Plugins in a directory of their own, which goes when this does.

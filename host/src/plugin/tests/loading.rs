@@ -60,6 +60,68 @@ fn a_lifecycle_of_another_shape_is_told_apart() {
 }
 
 #[test]
+fn a_plugin_has_the_hooks_that_it_exports_and_any_of_them_will_do() {
+    let guests = Guests::new();
+    for hooks in [
+        &[Hook::Naming][..],
+        &[Hook::Auth],
+        &[Hook::Overlay],
+        &Hook::ALL,
+    ] {
+        let guest = Guest::new("some")
+            .hooks(hooks)
+            .state("(call $string (i32.const 0) (i32.const 0))", "");
+        let plugins = load(&[spec(&guests, guest)]).unwrap();
+        let found = status(&plugins).hooks;
+        let found: Vec<_> = found.iter().map(|hook| hook.hook).collect();
+        assert_eq!(found, hooks);
+        let writes = hooks.contains(&Hook::Playlist);
+        assert_eq!(plugins.documents().is_empty(), !writes, "{hooks:?}");
+    }
+}
+
+#[test]
+fn a_component_that_exports_no_hook_learns_which_there_are() {
+    let guests = Guests::new();
+    let error = refusal(&[spec(&guests, Guest::new("none").hooks(&[]))]);
+    for word in [
+        "none.wasm",
+        "without effect",
+        "`playlist`, `naming`, `auth` and `overlay`",
+    ] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn each_hook_is_tried_before_it_is_let_at_the_stream() {
+    let guests = Guests::new();
+    for (hook, guest, words) in [
+        (
+            Hook::Naming,
+            Guest::new("name").name_object("(unreachable)"),
+            "for an init segment: `name`",
+        ),
+        (
+            Hook::Auth,
+            Guest::new("decide").decide("(unreachable)"),
+            "for a stranger: `decide`",
+        ),
+        (
+            Hook::Overlay,
+            Guest::new("draw").draw("(unreachable)"),
+            "for a frame of 1280x720: `draw`",
+        ),
+    ] {
+        let error = refusal(&[spec(&guests, guest.hooks(&[hook]))]);
+        assert!(
+            error.contains("on trial, ") && error.contains(words),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn damaged_bytes_never_get_far() {
     let guests = Guests::new();
     let whole = std::fs::read(guests.build(Guest::new("whole"))).unwrap();

@@ -3,12 +3,16 @@
 mod calling;
 mod guest;
 mod loading;
+mod reloading;
 
 use std::{sync::Arc, time::Duration};
 
 use guest::{Guest, Guests};
 
-use super::{Answer, Environment, PluginSpec, PluginStatus, Plugins, RenderError, Request, trial};
+use super::{
+    Answer, CallError, Environment, Hook, PluginSpec, PluginStatus, Plugins, RenderError, Request,
+    trial,
+};
 use crate::live::{Presentation, Snapshot};
 
 /// An environment that keeps nothing.
@@ -47,8 +51,8 @@ fn live() -> Arc<Snapshot> {
 
 /// Has the first document written whose path is `path`.
 async fn render(plugins: &Plugins, path: &str) -> Result<Answer, RenderError> {
-    let document = plugins
-        .documents()
+    let documents = plugins.documents();
+    let document = documents
         .iter()
         .find(|document| document.path == path)
         .expect("a document of that name");
@@ -62,7 +66,10 @@ async fn render(plugins: &Plugins, path: &str) -> Result<Answer, RenderError> {
 
 async fn failure(plugins: &Plugins, path: &str) -> String {
     let error = render(plugins, path).await.expect_err("a failure");
-    assert!(matches!(error, RenderError::Failed { .. }), "{error}");
+    assert!(
+        matches!(error, RenderError::Call(CallError::Failed { .. })),
+        "{error}"
+    );
     error.to_string()
 }
 

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::{DocumentSpec, TimingRequest, documents, generation::Generation, timing};
+
+/// What the plugins of a host say together, found to be without contradiction.
+pub(super) struct Agreement {
+    /// What they ask of the packager.
+    pub(super) timing: TimingRequest,
+    /// All documents. No two have the same address.
+    pub(super) documents: Arc<[DocumentSpec]>,
+    /// For each of `documents`, which plugin writes it.
+    writers: Vec<usize>,
+}
+
+impl Agreement {
+    /// Of these plugins, in order. An error names the two that contradict each other.
+    pub(super) fn of(plugins: &[&Generation]) -> anyhow::Result<Self> {
+        for (index, plugin) in plugins.iter().enumerate() {
+            if plugins[..index].iter().any(|p| p.name == plugin.name) {
+                bail!("plugin `{}` is loaded twice; once is enough", plugin.name);
+            }
+        }
+        let timing = timing::merge(
+            plugins
+                .iter()
+                .map(|plugin| (&*plugin.name, plugin.facts.timing)),
+        )
+        .map_err(anyhow::Error::msg)?;
+        let mut merged: Vec<DocumentSpec> = Vec::new();
+        let mut writers: Vec<usize> = Vec::new();
+        for (index, plugin) in plugins.iter().enumerate() {
+            for document in &plugin.facts.documents {
+                let taken = merged
+                    .iter()
+                    .position(|other| documents::same_address(other, document));
+                if let Some(taken) = taken {
+                    bail!(
+                        "plugins {} and {} both write `{}`; load one of them, or configure one to write another name",
+                        plugins[writers[taken]].name,
+                        plugin.name,
+                        document.path
+                    );
+                }
+                merged.push(document.clone());
+                writers.push(index);
+            }
+        }
+        Ok(Self {
+            timing,
+            documents: merged.into(),
+            writers,
+        })
+    }
+
+    /// Which plugin writes a document.
+    pub(super) fn writer(&self, document: &DocumentSpec) -> Option<usize> {
+        let index = self
+            .documents
+            .iter()
+            .position(|known| documents::same_address(known, document))?;
+        Some(self.writers[index])
+    }
+}
