@@ -6,7 +6,8 @@
 //! directory. Where there is no npm, the page is built without it: it then plays where the browser itself knows HLS, and
 //! says so elsewhere.
 //!
-//! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`.
+//! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`, and `stock.rs`, the list of the plugins in
+//! `plugins/stock`.
 
 use std::{
     env, fs,
@@ -27,10 +28,14 @@ fn main() {
     // The whole folder, so that `npm ci` in it is noticed.
     println!("cargo::rerun-if-changed=page");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../plugins/stock");
     println!("cargo::rerun-if-env-changed=PICAM_HLS_JS");
 
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("page");
     let out = PathBuf::from(env::var("OUT_DIR").expect("Cargo sets it"));
+
+    let stock = source.join("../../plugins/stock");
+    write(&out.join("stock.rs"), stock_plugins(&stock).as_bytes());
 
     let player = match player(&source, &out.join("npm")) {
         Ok(player) => player,
@@ -59,6 +64,25 @@ fn main() {
 
     let operator = with_policy(&read(&source.join("operator.html")), "connect-src 'self'");
     write(&out.join("operator.html"), operator.as_bytes());
+}
+
+/// A list of names and bytes, as Rust has it: all plugins in the folder, sorted.
+fn stock_plugins(folder: &Path) -> String {
+    let listing = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("listing {}: {error}", folder.display()));
+    let mut paths: Vec<_> = listing
+        .map(|entry| entry.expect("a folder can be read to its end").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
+        .collect();
+    paths.sort();
+    let items = paths.iter().map(|path| {
+        let name = path.file_name().expect("a file has a name");
+        format!("({name:?}, include_bytes!({path:?})),\n")
+    });
+    format!("&[\n{}]\n", items.collect::<String>())
 }
 
 /// The page's text: the player inside, and a policy that lets run only what is in it.

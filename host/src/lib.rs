@@ -1,7 +1,7 @@
 //! `picam-host` turns a camera into a live stream that any browser plays.
 //!
 //! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
-//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`http`]; [`plugin`] decides what the documents say.
+//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`overlay`], [`http`]; [`plugin`] decides what the documents say.
 
 pub mod cli;
 pub mod cmaf;
@@ -11,6 +11,7 @@ pub mod h264;
 pub mod http;
 pub mod live;
 pub mod operator;
+pub mod overlay;
 pub mod page;
 pub mod picture;
 pub mod plugin;

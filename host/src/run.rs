@@ -11,12 +11,14 @@ use tokio::{
 use crate::{
     cmaf::Wish,
     config::Config,
-    http::{self, Documents, Rendering},
+    http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
+    overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, PluginSpec, PluginStatus, Plugins, Request, TimingRequest,
+        DocumentSpec, Environment, Namer, Painter, PluginSpec, PluginStatus, Plugins, Reads,
+        Request, TimingRequest, Visit,
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
@@ -50,11 +52,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
         .await
         .context("loading the plugins")??;
+    let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
+    let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
-    let plugins = Arc::new(plugins);
     let viewers: Arc<http::Counts> = Arc::default();
     let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
@@ -62,6 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
+            guard: plugins.clone(),
+            overlay: board,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
@@ -81,6 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
+        naming: Some(Arc::new(Namer::new(plugins.clone()))),
     };
     let source_facts = operator::SourceFacts {
         name: source.name.clone(),
@@ -103,8 +109,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped.clone())));
     let operator = tokio::spawn(operator.serve(operated, until(stopped)));
+    // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
+    // would have to be woken across threads for every picture.
+    let publishing = tokio::spawn(publisher.run());
     let outcome = tokio::select! {
-        outcome = publisher.run() => {
+        outcome = publishing => {
+            let outcome = outcome.context("publishing the stream").flatten();
             if outcome.is_ok() {
                 linger(wish.window).await?;
             }
@@ -116,6 +126,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
     outcome
+}
+
+/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
+fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
+    let painters = Painter::all(plugins);
+    if painters.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = painters.iter().map(Painter::name).collect();
+    tracing::info!(
+        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
+         them, so other players, and the full screen of an iPhone, show them without it",
+        names.join(" and ")
+    );
+    let board = Arc::new(Board::new(painters.len()));
+    for (layer, painter) in painters.into_iter().enumerate() {
+        tokio::spawn(overlay::follow(
+            painter,
+            live.frames(),
+            board.clone(),
+            layer,
+        ));
+    }
+    Some(board)
 }
 
 /// Says where to operate and to watch, on standard output, for people and for programs that start us.
@@ -204,5 +238,15 @@ impl Documents for Plugins {
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}
+
+impl Guard for Plugins {
+    fn reads(&self) -> Arc<[Reads]> {
+        Plugins::reads(self)
+    }
+
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+        Box::pin(Plugins::ask(self, reads, visit))
     }
 }

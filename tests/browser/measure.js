@@ -93,6 +93,7 @@
           state: window.picam.state, text: window.picam.text, engine: window.picam.engine, latency: window.picam.latency,
           clock: window.picam.clock, size: window.picam.size, buffer: window.picam.buffer, stalls: window.picam.stalls,
           connections: window.picam.connections, playlist: window.picam.playlist, rate: window.picam.rate,
+          drawn: window.picam.drawn,
         } : null,
       };
     },

@@ -99,6 +99,8 @@ pub struct Picam {
     pub connections: u32,
     /// The media playlist being played.
     pub playlist: Option<String>,
+    /// What is drawn over the picture, as `cam/overlay` has it; `None` while nobody draws.
+    pub drawn: Option<Vec<serde_json::Value>>,
 }
 
 impl Viewer {

@@ -110,12 +110,23 @@ impl Clip {
     pub async fn units(&self) -> Result<Vec<Vec<u8>>> {
         units(&self.file().await?, self.delimiters)
     }
+
+    /// The pictures, in order, each with the delimiter of the next one behind it: its end can be seen when it is there.
+    pub async fn ended_units(&self) -> Result<Vec<Vec<u8>>> {
+        let mut pictures = units(&self.file().await?, true)?;
+        for picture in &mut pictures {
+            picture.rotate_left(DELIMITER.len() + 1);
+        }
+        Ok(pictures)
+    }
 }
+
+/// x264 writes a delimiter of six bytes with a start code of four before every picture (ISO/IEC 14496-10 7.3.2.4). This is
+/// all of it but the types of slices that the picture may have.
+const DELIMITER: [u8; 5] = [0, 0, 0, 1, 9];
 
 /// The pictures of a clip's file, with or without their delimiters.
 pub fn units(file: &Path, delimiters: bool) -> Result<Vec<Vec<u8>>> {
-    /// x264 writes a delimiter of six bytes with a start code of four before every picture (ISO/IEC 14496-10 7.3.2.4).
-    const DELIMITER: [u8; 5] = [0, 0, 0, 1, 9];
     let data = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let mut starts: Vec<usize> = data
         .windows(DELIMITER.len())

@@ -24,6 +24,7 @@ mod feed;
 mod host;
 pub mod media;
 mod playlist;
+pub mod token;
 pub mod vm;
 mod watch;
 

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Host, Player, Report, Viewer, target_directory};
+use picam_tests::{Host, Player, Report, Viewer, target_directory, token};
 use tokio::{
     process::Command,
     time::{Instant, interval, sleep},
@@ -140,6 +140,32 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
     println!("our page, after a restart of the host: {}", figures(&seen));
     drop(host);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_and_our_page_play_below_a_token() -> Result<()> {
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("ll-hls.wasm")
+        .plugin(&format!("auth-token.wasm,keys={}", token::KEY))
+        .start()
+        .await?;
+    // Both find their way by relative addresses alone: they can't send anything along.
+    let at = format!("/~{}", token::lasting(3_600)?);
+    let playlist = host.url(&format!("{at}/cam/live.m3u8"));
+    let mut viewer = Viewer::open(Player::HlsJs, &playlist).await?;
+    let seen = viewer.until("pictures", |seen| seen.readings > 60).await?;
+    println!("hls.js, below a token: {}", figures(&seen));
+    healthy(&seen)?;
+    drop(viewer);
+    let mut viewer = Viewer::open(Player::Page, &host.url(&format!("{at}/"))).await?;
+    let seen = viewer
+        .until("the word Live", |seen| {
+            seen.readings > 60 && seen.picam.as_ref().is_some_and(|page| page.state == "live")
+        })
+        .await?;
+    println!("our page, below a token: {}", figures(&seen));
+    healthy(&seen)
 }
 
 /// Nothing was reloaded, thrown, or asked of strangers.

@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, anyhow};
-use hyper::http::request::Parts;
+use hyper::{body::Incoming, http::request::Parts};
 use hyper_util::{rt::TokioExecutor, server::conn::auto};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -37,7 +37,7 @@ pub(crate) trait Site: Send + Sync + 'static {
     type Asked: Send + 'static;
 
     /// Finds out what a request wants.
-    fn read(&self, request: &Parts) -> Self::Asked;
+    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Self::Asked;
 
     /// Answers, as soon as there is an answer. Whatever waits for something lets go when the phase changes.
     fn answer(
@@ -161,7 +161,8 @@ impl<S: Site> Door<S> {
         let task = async move {
             let traffic = site.traffic().clone();
             let _inside = traffic.connections.enter();
-            connection::serve(stream, &protocol, site, admission, &limits, phase).await;
+            let ip = peer.ip();
+            connection::serve(stream, ip, &protocol, site, admission, &limits, phase).await;
             drop(place);
         };
         tokio::spawn(task.instrument(tracing::debug_span!("connection", %peer)));

@@ -5,6 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::{
     documents::Cache,
     listen::Listeners,
+    overlay::Overlay,
     route::Shared,
     state::{Limits, State},
 };
@@ -32,6 +33,8 @@ impl Server {
             site: Arc::new(Shared {
                 live: state.live,
                 cache,
+                guard: state.guard,
+                overlay: Overlay::new(state.overlay),
                 page: state.page,
                 health: state.health,
                 counts: state.counts,

@@ -239,6 +239,12 @@ fn plugins(all: &[PluginStatus], to: &mut Exposition) {
         all.iter()
             .map(|status| (plugin(status), status.restarts as f64)),
     );
+    to.counter(
+        "picam_plugin_answer_cache_hits_total",
+        "Questions of who may watch that an answer from before covered, so that there was no call.",
+        all.iter()
+            .map(|status| (plugin(status), status.cache_hits as f64)),
+    );
     to.gauge(
         "picam_plugin_generation",
         "Which one of the plugin's generations serves, counted from 1.",

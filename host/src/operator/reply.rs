@@ -98,7 +98,7 @@ impl Problem {
     pub(super) fn method(allow: &'static str) -> Self {
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            format!("only {allow} work here"),
+            format!("the methods that work here: {allow}"),
         );
         problem
             .headers

@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use hyper::{Method, StatusCode, http::request::Parts};
+use hyper::{Method, StatusCode, body::Incoming, http::request::Parts};
 use tokio::sync::watch;
 
 use super::{
@@ -81,7 +81,8 @@ fn no_such_address() -> Problem {
 impl http::Site for Site {
     type Asked = Asked;
 
-    fn read(&self, request: &Parts) -> Asked {
+    /// What a request carries beyond its header says nothing here.
+    fn read(&self, request: &Parts, _: Incoming, _: IpAddr) -> Asked {
         Asked {
             wanted: self.guard.check(request).and_then(|()| Wanted::of(request)),
             head: request.method == Method::HEAD,

@@ -34,9 +34,11 @@ pub struct PluginStatus {
     pub traps: u64,
     /// Instances started to replace one that died.
     pub restarts: u64,
+    /// Questions of who may watch that an answer from before covered, so that there was no call.
+    pub cache_hits: u64,
     /// The last failure, in one line.
     pub last_error: Option<String>,
-    /// Bytes of memory that the running instance holds; 0 while there is none.
+    /// Bytes of memory that its instances hold, those of a generation that is kept to go back to included.
     pub memory: usize,
     /// Figures that the plugin reports itself.
     pub metrics: BTreeMap<String, Metric>,

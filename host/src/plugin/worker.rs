@@ -40,6 +40,9 @@ pub(super) struct Vitals {
     pub(super) failures: AtomicU64,
     pub(super) traps: AtomicU64,
     pub(super) restarts: AtomicU64,
+    /// Questions that an answer from before covered, so that there was no call.
+    pub(super) hits: AtomicU64,
+    /// Of all instances.
     pub(super) memory: AtomicUsize,
     /// By [`Hook`].
     hooks: [HookVitals; Hook::ALL.len()],
@@ -111,6 +114,15 @@ pub(super) enum Fault {
     Unusable(String),
 }
 
+impl From<Fault> for anyhow::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Trapped(trapped) => trapped.into(),
+            Fault::Unusable(why) => anyhow::Error::msg(why),
+        }
+    }
+}
+
 impl From<Trapped> for Fault {
     fn from(trapped: Trapped) -> Self {
         Self::Trapped(trapped)
@@ -118,25 +130,16 @@ impl From<Trapped> for Fault {
 }
 
 impl Worker {
-    /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
+    /// Starts a thread that calls `instance`, and new instances of `generation` when there is none, or it died.
     ///
-    /// What happens is counted in `vitals`, which outlives a generation. `number` tells generations apart in the log.
+    /// What happens is counted in `vitals`, which outlives a generation.
     pub(super) fn start(
         generation: Arc<Generation>,
-        instance: Instance,
-        number: u64,
+        instance: Option<Instance>,
         vitals: Arc<Vitals>,
     ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        vitals.memory.store(instance.memory(), Ordering::Relaxed);
-        let keeper = Keeper {
-            generation: generation.clone(),
-            number,
-            instance: Some(instance),
-            health: Health::default(),
-            vitals,
-            lines: LineGate::default(),
-        };
+        let keeper = Keeper::new(generation.clone(), instance, vitals);
         // The kernel keeps 15 bytes of a thread's name.
         thread::Builder::new()
             .name(format!("plugin {}", generation.name))
@@ -178,25 +181,47 @@ impl Worker {
     }
 }
 
-/// Lives on the plugin's thread: owns the instance, and replaces it when it died.
-struct Keeper {
+/// Owns an instance, and replaces it when it died.
+pub(super) struct Keeper {
     generation: Arc<Generation>,
-    number: u64,
-    /// None after a trap, until the next call.
+    /// None before the first call and after a trap, until the next call.
     instance: Option<Instance>,
+    /// The last one died.
+    died: bool,
+    /// Bytes of it that are counted in `vitals`.
+    memory: usize,
     health: Health,
     vitals: Arc<Vitals>,
     lines: LineGate,
 }
 
 impl Keeper {
+    pub(super) fn new(
+        generation: Arc<Generation>,
+        instance: Option<Instance>,
+        vitals: Arc<Vitals>,
+    ) -> Self {
+        let mut keeper = Self {
+            generation,
+            died: false,
+            memory: 0,
+            health: Health::default(),
+            vitals,
+            lines: LineGate::default(),
+            instance,
+        };
+        keeper.count_memory();
+        keeper
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
             job(&mut self);
         }
     }
 
-    fn call<T>(
+    /// Calls the instance, which is started first if there is none.
+    pub(super) fn call<T>(
         &mut self,
         hook: Hook,
         subject: &dyn Display,
@@ -208,7 +233,7 @@ impl Keeper {
             "call",
             plugin = &*self.generation.name,
             hook = hook.name(),
-            generation = self.number
+            generation = self.generation.number
         );
         let began = Instant::now();
         let result = span.in_scope(|| call(&mut instance));
@@ -231,10 +256,8 @@ impl Keeper {
             Err(Fault::Unusable(why)) => Err(format!("{}: {why}", what())),
             Ok(value) => Ok(value),
         };
-        self.vitals
-            .memory
-            .store(instance.memory(), Ordering::Relaxed);
         self.instance = Some(instance);
+        self.count_memory();
         result.map_err(|cause| {
             self.report(&cause, "");
             self.failed(cause)
@@ -253,15 +276,28 @@ impl Keeper {
                 cause: self.vitals.last_error().unwrap_or_default(),
             });
         }
-        self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.died) {
+            self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         self.generation
             .start()
-            .map_err(|error| self.trapped(&flat(&format!("it can't be started again: {error:#}"))))
+            .map_err(|error| self.trapped(&flat(&format!("it can't be started: {error:#}"))))
+    }
+
+    /// Several keepers count into one sum.
+    fn count_memory(&mut self) {
+        let now = self.instance.as_ref().map_or(0, Instance::memory);
+        if now != self.memory {
+            self.vitals.memory.fetch_add(now, Ordering::Relaxed);
+            self.vitals.memory.fetch_sub(self.memory, Ordering::Relaxed);
+            self.memory = now;
+        }
     }
 
     fn trapped(&mut self, cause: &str) -> CallError {
         self.vitals.traps.fetch_add(1, Ordering::Relaxed);
-        self.vitals.memory.store(0, Ordering::Relaxed);
+        self.died = true;
+        self.count_memory();
         let pause = self.health.failed(Instant::now());
         let then = if pause.is_zero() {
             "; it starts afresh with the next call".to_owned()
@@ -289,5 +325,12 @@ impl Keeper {
             plugin: self.generation.name.to_string(),
             cause,
         }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.instance = None;
+        self.count_memory();
     }
 }

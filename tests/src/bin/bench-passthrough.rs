@@ -2,7 +2,8 @@
 //!
 //!     bench-passthrough [SECONDS] [WIDTHxHEIGHT]
 //!
-//! Both read the same H.264 from their standard input at the same moments, and nobody watches. CPU time is user and
+//! Both read the same H.264 from their standard input at the same moments, each picture with the delimiter that ends it,
+//! as a camera's buffer tells where a picture ends, and nobody watches. CPU time is user and
 //! system time over the given seconds, after ten to start in; memory is the resident set at their end.
 //!
 //! Prints lines of the table that `cargo xtask bench` prints.
@@ -30,7 +31,7 @@ async fn main() -> Result<()> {
         .split_once('x')
         .context("a size is written as in 1280x720")?;
     let clip = Clip::sized(width.parse()?, height.parse()?);
-    let pictures = clip.units().await?;
+    let pictures = clip.ended_units().await?;
     let bytes: usize = pictures.iter().map(Vec::len).sum();
     let rate = bytes as u64 * u64::from(clip.fps) / pictures.len() as u64;
 

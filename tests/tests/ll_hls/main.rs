@@ -128,20 +128,17 @@ async fn pattern(fps: u32, part_ms: u32, options: &str, window_s: u32) -> Result
     Ok(breaches)
 }
 
-/// 4.4.5.2: who asks for the other kind of delta update is told of removed date ranges, of which there are none.
+/// 6.2.5.1: CAN-SKIP-DATERANGES is not offered, and who asks for such a delta update all the same gets a whole playlist.
 async fn delta_with_date_ranges(
     host: &Host,
     watched: &[Watched],
     scene: &Scene,
 ) -> Result<Option<String>> {
     let path = &watched.last().context("nothing was watched")?.last().path;
-    let delta = Playlist::get(&host.http1()?, path, "_HLS_skip=v2").await?;
-    let tag = delta.tags.iter().find(|tag| tag.name == "EXT-X-SKIP");
-    let right = tag.is_some_and(|tag| {
-        tag.value.contains("SKIPPED-SEGMENTS=")
-            && tag.value.contains("RECENTLY-REMOVED-DATERANGES=")
-    });
-    Ok((!right).then(|| format!("{}: _HLS_skip=v2 gives\n{}", scene.name, delta.text)))
+    let whole = Playlist::get(&host.http1()?, path, "_HLS_skip=v2").await?;
+    let skips = |tag: &&str| tag.contains("EXT-X-SKIP") || tag.contains("CAN-SKIP-DATERANGES");
+    let wrong = whole.text.lines().find(skips);
+    Ok(wrong.map(|_| format!("{}: _HLS_skip=v2 gives\n{}", scene.name, whole.text)))
 }
 
 /// A camera through all that happens to one: a short silence, half its rate in the dark, a long silence, a restart with
@@ -210,6 +207,7 @@ async fn camera(fps: u32, part_ms: u32) -> Result<Vec<String>> {
     if breaks < 3 {
         breaches.push(format!("{}: {breaks} discontinuities", scene.name));
     }
+    breaches.extend(losses(&watched).map(|why| format!("{}: {why}", scene.name)));
     let maps: std::collections::BTreeSet<_> = watched
         .iter()
         .flat_map(Watched::segments)
@@ -219,6 +217,31 @@ async fn camera(fps: u32, part_ms: u32) -> Result<Vec<String>> {
         breaches.push(format!("{}: maps {maps:?}", scene.name));
     }
     Ok(breaches)
+}
+
+/// 4.4.5.1: a silence that the slate bridges is a date range, which gets its end when pictures come again, and of which
+/// nothing else ever changes.
+fn losses(watched: &[Watched]) -> impl Iterator<Item = String> {
+    let mut seen = std::collections::BTreeMap::<&str, &str>::new();
+    let mut wrong = Vec::new();
+    let lines = watched
+        .iter()
+        .flat_map(|watched| &watched.revisions)
+        .flat_map(|revision| revision.playlist.text.lines());
+    for range in lines.filter_map(|line| line.strip_prefix("#EXT-X-DATERANGE:")) {
+        let (begin, _) = range.split_once(",END-DATE=").unwrap_or((range, ""));
+        let id = begin.split(',').next().unwrap_or_default();
+        let whole = begin.contains(",CLASS=\"picam.camera-lost\",START-DATE=\"");
+        let before = seen.insert(id, range);
+        // Nothing is taken back, and the end stays what it was.
+        if !whole || before.is_some_and(|before| !range.starts_with(before)) {
+            wrong.push(format!("the date range {range} follows {before:?}"));
+        }
+    }
+    if !seen.values().any(|range| range.contains(",END-DATE=\"")) {
+        wrong.push(format!("no loss that began and ended among {seen:?}"));
+    }
+    wrong.into_iter()
 }
 
 const PART_MS: [u32; 3] = [100, 200, 333];
