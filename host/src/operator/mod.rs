@@ -13,6 +13,8 @@ mod process;
 mod reply;
 mod route;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
