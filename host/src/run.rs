@@ -24,7 +24,7 @@ use crate::{
     stream::{Health, Publisher, Settings},
 };
 
-/// Plugins that load when none is named.
+/// Plugins that load unless one is named that writes playlists.
 const STOCK: [&str; 1] = ["ll-hls.wasm"];
 
 /// Lengths that no plugin asked for: those of the post that began this, with parts.
@@ -40,18 +40,18 @@ const WINDOW_BYTES: u64 = 128 << 20;
 /// # Errors
 /// Whatever keeps the stream from starting, or from going on: one line that says what to do.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let specs = match config.plugins.is_empty() {
-        true => STOCK.into_iter().map(PluginSpec::new).collect(),
-        false => config.plugins.clone(),
-    };
+    let specs = config.plugins.clone();
     let environment = Environment {
         plugin_dirs: config.plugin_dirs.clone(),
         cache_dir: Some(config.cache_dir.clone()),
     };
     // Compiling takes a while on a small board, and blocks.
-    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
-        .await
-        .context("loading the plugins")??;
+    let plugins = tokio::task::spawn_blocking(move || {
+        let stock = STOCK.map(PluginSpec::new);
+        Plugins::load_with(&specs, &stock, &environment)
+    })
+    .await
+    .context("loading the plugins")??;
     let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 

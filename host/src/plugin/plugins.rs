@@ -106,6 +106,18 @@ impl Plugins {
     ///
     /// An error is one chain of causes, to be shown in one line: which plugin, what was wrong, what would be right.
     pub fn load(specs: &[PluginSpec], environment: &Environment) -> anyhow::Result<Self> {
+        Self::load_with(specs, &[], environment)
+    }
+
+    /// The same, with `others` beside them if none of them writes documents.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_with(
+        specs: &[PluginSpec],
+        others: &[PluginSpec],
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
         let cache = environment.cache_dir.as_deref().and_then(|path| {
             Cache::open(path)
                 .inspect_err(|error| {
@@ -120,10 +132,19 @@ impl Plugins {
             cache,
             directories: environment.plugin_dirs.clone(),
         };
-        let generations: Vec<_> = specs
+        let load = |spec: &PluginSpec| loader.load(spec, Arc::default());
+        let mut specs: Vec<_> = specs.iter().collect();
+        let mut generations: Vec<_> = specs
             .iter()
-            .map(|spec| loader.load(spec, Arc::default()))
+            .copied()
+            .map(load)
             .collect::<anyhow::Result<_>>()?;
+        if !generations.iter().any(|plugin| plugin.has(Hook::Playlist)) {
+            for spec in others {
+                generations.push(load(spec)?);
+                specs.push(spec);
+            }
+        }
         let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
         let mut slots = Vec::new();
         let mut plugins = Vec::new();

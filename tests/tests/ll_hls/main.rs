@@ -12,7 +12,7 @@ mod requests;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Camera, Clip, Host, Playlist, Watched, watch};
+use picam_tests::{Camera, Clip, Guest, Host, Playlist, Watched, watch};
 
 /// What a stream is known to be.
 #[derive(Clone, Debug)]
@@ -97,8 +97,22 @@ where
 
 /// The test pattern, undisturbed.
 async fn pattern(fps: u32, part_ms: u32, options: &str, window_s: u32) -> Result<Vec<String>> {
+    pattern_and(fps, part_ms, options, window_s, &[]).await
+}
+
+/// The same, with other plugins beside.
+async fn pattern_and(
+    fps: u32,
+    part_ms: u32,
+    options: &str,
+    window_s: u32,
+    plugins: &[String],
+) -> Result<Vec<String>> {
     let skips = options.contains("segment-ms=500");
-    let name = format!("pattern, {fps} fps, part-ms={part_ms}{options}");
+    let mut name = format!("pattern, {fps} fps, part-ms={part_ms}{options}");
+    for plugin in plugins {
+        name += &format!(", {plugin}");
+    }
     let scene = Scene {
         fps: Some(fps),
         frame: Duration::from_secs(1) / fps,
@@ -110,13 +124,15 @@ async fn pattern(fps: u32, part_ms: u32, options: &str, window_s: u32) -> Result
         discontinuities: false,
         name,
     };
-    let host = Host::source("pattern")
+    let mut setup = Host::source("pattern")
         .arguments(["--size", "320x180", "--fps", &fps.to_string()])
         .plugin(&format!(
             "ll-hls.wasm,part-ms={part_ms},window-s={window_s}{options}"
-        ))
-        .start()
-        .await?;
+        ));
+    for plugin in plugins {
+        setup = setup.plugin(plugin);
+    }
+    let host = setup.start().await?;
     let watched = watch(&host, Duration::from_secs(16)).await?;
     let mut breaches = check(&watched, &scene);
     if skips {
@@ -254,6 +270,20 @@ async fn all_rules_hold_for_a_steady_stream() {
     let short =
         [(30, 200), (30, 100)].map(|(fps, part_ms)| pattern(fps, part_ms, ",segment-ms=500", 10));
     all_rules_hold(streams.into_iter().chain(short)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_rules_hold_when_a_plugin_names_media_and_when_it_keeps_failing() {
+    // Every third part it traps, and every seventh it is not to be had.
+    let failing = "
+        (if (i32.eqz (i32.wrap_i64 (i64.rem_u (local.get $number) (i64.const 3)))) (then (unreachable)))
+        (if (i32.eqz (i32.wrap_i64 (i64.rem_u (local.get $number) (i64.const 7))))
+            (then (loop $for_ever (br $for_ever))))";
+    let streams = ["", failing].map(|trouble| {
+        let guest = Guest::naming(trouble);
+        async move { pattern_and(30, 200, "", 6, &[guest.build()?]).await }
+    });
+    all_rules_hold(streams).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

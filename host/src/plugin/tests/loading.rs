@@ -81,6 +81,28 @@ fn a_plugin_has_the_hooks_that_it_exports_and_any_of_them_will_do() {
 }
 
 #[test]
+fn others_load_beside_plugins_of_which_none_writes_documents() {
+    let guests = Guests::new();
+    let draws = spec(&guests, Guest::new("draws").hooks(&[Hook::Overlay]));
+    let writes = spec(&guests, Guest::new("writes"));
+    let stock = spec(&guests, Guest::new("stock"));
+    for (named, loaded) in [
+        (&[draws.clone()][..], &["draws", "stock"][..]),
+        (&[draws, writes], &["draws", "writes"]),
+        (&[], &["stock"]),
+    ] {
+        let plugins =
+            Plugins::load_with(named, std::slice::from_ref(&stock), &environment()).unwrap();
+        let names: Vec<_> = plugins
+            .status()
+            .into_iter()
+            .map(|plugin| plugin.name)
+            .collect();
+        assert_eq!(names, loaded);
+    }
+}
+
+#[test]
 fn a_component_that_exports_no_hook_learns_which_there_are() {
     let guests = Guests::new();
     let error = refusal(&[spec(&guests, Guest::new("none").hooks(&[]))]);
