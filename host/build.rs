@@ -61,6 +61,9 @@ fn main() {
     write(&out.join("page.html"), page.as_bytes());
     write(&out.join("page.html.gz"), &gzip);
     write(&out.join("page.etag"), format!("\"{digest}\"").as_bytes());
+
+    let operator = with_policy(&read(&source.join("operator.html")), "connect-src 'self'");
+    write(&out.join("operator.html"), operator.as_bytes());
 }
 
 /// A list of names and bytes, as Rust has it: all plugins in the folder, sorted.
@@ -85,8 +88,8 @@ fn stock_plugins(folder: &Path) -> String {
 /// The page's text: the player inside, and a policy that lets run only what is in it.
 fn page(index: &str, player: &str) -> String {
     assert!(
-        index.matches(PLAYER_TAG).count() == 1 && index.contains(CHARSET_TAG),
-        "page/index.html must contain {PLAYER_TAG} once, and {CHARSET_TAG}"
+        index.matches(PLAYER_TAG).count() == 1,
+        "page/index.html must contain {PLAYER_TAG} once"
     );
     let script = if player.is_empty() {
         String::new()
@@ -97,14 +100,25 @@ fn page(index: &str, player: &str) -> String {
             player.replace("</script", "<\\/script")
         )
     };
-    let index = index.replace(PLAYER_TAG, &script);
+    with_policy(
+        &index.replace(PLAYER_TAG, &script),
+        "connect-src 'self'; media-src 'self' blob: data:",
+    )
+}
+
+/// A page with a policy that lets run only what is in it, and fetch only what is named here.
+fn with_policy(page: &str, fetches: &str) -> String {
+    assert!(
+        page.contains(CHARSET_TAG),
+        "every page must contain {CHARSET_TAG}"
+    );
     let policy = format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; \
-         connect-src 'self'; media-src 'self' blob: data:; img-src data:; script-src {}; style-src {}\">\n",
-        hashes(&index, "script"),
-        hashes(&index, "style"),
+         {fetches}; img-src data:; script-src {}; style-src {}\">\n",
+        hashes(page, "script"),
+        hashes(page, "style"),
     );
-    index.replace(CHARSET_TAG, &format!("{CHARSET_TAG}{policy}"))
+    page.replace(CHARSET_TAG, &format!("{CHARSET_TAG}{policy}"))
 }
 
 /// The source list of a Content-Security-Policy that allows the elements of this name in the page, and no other.

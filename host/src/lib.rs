@@ -10,6 +10,7 @@ pub mod figures;
 pub mod h264;
 pub mod http;
 pub mod live;
+pub mod operator;
 pub mod overlay;
 pub mod page;
 pub mod picture;

@@ -15,8 +15,8 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start(cli: cli::Cli) -> anyhow::Result<()> {
-    cli::start_logging()?;
     let config = Config::load(cli)?;
+    cli::start_logging(&config.log)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

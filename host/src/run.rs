@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,11 +13,12 @@ use crate::{
     config::Config,
     http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
+    operator::{self, Operator, Reloading},
     overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, Namer, Painter, PluginSpec, Plugins, Reads, Request,
-        TimingRequest, Visit,
+        DocumentSpec, Environment, Namer, Painter, PluginSpec, PluginStatus, Plugins, Reads,
+        Request, TimingRequest, Visit,
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
@@ -57,6 +58,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let live = Arc::new(Live::default());
     let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
+    let viewers: Arc<http::Counts> = Arc::default();
+    let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
         &config.listen,
         http::State {
@@ -67,7 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
-            counts: Arc::default(),
+            counts: viewers.clone(),
         },
     )?;
 
@@ -83,14 +86,29 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
-        naming: Some(Arc::new(Namer::new(plugins))),
+        naming: Some(Arc::new(Namer::new(plugins.clone()))),
     };
-    let (publisher, health_of_stream) = Publisher::new(source, live, settings);
+    let source_facts = operator::SourceFacts {
+        name: source.name.clone(),
+        description: source.description.clone(),
+        damage: source.damage.clone(),
+    };
+    let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
+    let operated = operator::State {
+        plugins,
+        live,
+        health: health_of_stream.clone(),
+        stream: publisher.counts().clone(),
+        source: source_facts,
+        viewers,
+        token: config.operator_token,
+    };
     tokio::spawn(report(health_of_stream, health));
-    announce(server.local_addrs())?;
+    announce(operator.local_addr(), server.local_addrs())?;
 
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(server.serve(until(stopped)));
+    let server = tokio::spawn(server.serve(until(stopped.clone())));
+    let operator = tokio::spawn(operator.serve(operated, until(stopped)));
     // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
     // would have to be woken across threads for every picture.
     let publishing = tokio::spawn(publisher.run());
@@ -106,6 +124,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     stop.send_replace(true);
     server.await.context("serving viewers")?;
+    operator.await.context("serving the operator")?;
     outcome
 }
 
@@ -133,10 +152,11 @@ fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
     Some(board)
 }
 
-/// Says where to watch, on standard output, for people and for programs that start us.
-fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
+/// Says where to operate and to watch, on standard output, for people and for programs that start us.
+fn announce(operator: SocketAddr, viewers: &[SocketAddr]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    for address in addresses {
+    writeln!(out, "Operate at http://{operator}/")?;
+    for address in viewers {
         writeln!(out, "Watch at http://{address}/")?;
     }
     out.flush().context("writing to standard output")
@@ -193,6 +213,16 @@ fn wish(timing: TimingRequest) -> Wish {
         segment: timing.segment.unwrap_or(SEGMENT),
         part: timing.part.unwrap_or(PART),
         window: timing.window.unwrap_or(WINDOW),
+    }
+}
+
+impl operator::Plugins for Plugins {
+    fn status(&self) -> Vec<PluginStatus> {
+        Plugins::status(self)
+    }
+
+    fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
+        Box::pin(Plugins::reload(self, name))
     }
 }
 

@@ -26,6 +26,8 @@ pub fn test() -> Vec<&'static str> {
         "gstreamer1.0-plugins-base",
         "gstreamer1.0-plugins-good",
         "gstreamer1.0-tools",
+        // Reads /metrics as Prometheus does.
+        "python3-prometheus-client",
     ]);
     if Command::new("npm").arg("--version").output().is_err() {
         packages.extend(["nodejs", "npm"]);

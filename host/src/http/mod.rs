@@ -36,6 +36,11 @@ pub use documents::{Documents, Rendering};
 pub use pass::{Asking, Guard};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
+pub(crate) use {
+    hold::Phase,
+    listen::{Listeners, Site},
+    reply::{Response, header_only},
+};
 
 #[cfg(test)]
 mod tests;

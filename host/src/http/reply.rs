@@ -16,7 +16,7 @@ use hyper::{
 
 use super::{body::Body, conditions::Conditions, document::Document, hold::LetGo};
 
-pub(super) type Response = hyper::Response<Body>;
+pub(crate) type Response = hyper::Response<Body>;
 
 /// The methods there are.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -198,7 +198,7 @@ pub(super) fn max_age(seconds: u32, immutable: bool) -> HeaderValue {
 }
 
 /// A response without content, which has the fields of the one that has some.
-pub(super) fn header_only(mut response: Response) -> Response {
+pub(crate) fn header_only(mut response: Response) -> Response {
     *response.body_mut() = Body::empty();
     response
 }

@@ -66,4 +66,4 @@ pub use playlist::{Answer, DocumentSpec, Inputs, RenderError, Request, Scope, Ti
 pub use plugins::{Environment, Plugins};
 pub use reload::{ReloadError, Reloaded};
 pub use spec::{PluginSpec, SpecError};
-pub use status::{LastReload, Outcome, PluginStatus, Reloads};
+pub use status::{HookStatus, LastReload, Outcome, PluginStatus, Reloads};

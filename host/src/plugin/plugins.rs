@@ -415,12 +415,13 @@ impl Lineup {
 
 impl Running {
     fn start(
-        generation: Generation,
+        mut generation: Generation,
         instance: Instance,
         number: u64,
         vitals: Arc<Vitals>,
         fallback: Option<Arc<Self>>,
     ) -> anyhow::Result<Self> {
+        generation.number = number;
         let generation = Arc::new(generation);
         // Whoever needs it gets the instance that there is; the other starts one when it is called, if ever.
         let serves_stream = [Hook::Playlist, Hook::Naming, Hook::Overlay]
@@ -453,6 +454,7 @@ impl Running {
             hooks: Hook::ALL
                 .into_iter()
                 .filter(|&hook| generation.has(hook))
+                .map(|hook| vitals.hook(hook))
                 .collect(),
             origin: generation.origin.clone(),
             generation: self.number,

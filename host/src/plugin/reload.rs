@@ -51,6 +51,17 @@ pub enum ReloadError {
     },
 }
 
+impl ReloadError {
+    /// None of the plugins that are known has this name.
+    pub fn unknown<'a, K: Iterator<Item = &'a str>>(name: &str, known: impl Fn() -> K) -> Self {
+        Self::Unknown {
+            name: name.to_owned(),
+            meant: suggest(name, known()).map(str::to_owned),
+            known: list(known()),
+        }
+    }
+}
+
 fn did_you_mean(meant: Option<&str>) -> String {
     meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
 }
@@ -67,11 +78,7 @@ impl Plugins {
             Some(index) => self.reload_at(index).await,
             None => {
                 let known = || self.slots.iter().map(|slot| &*slot.name);
-                Err(ReloadError::Unknown {
-                    name: name.to_owned(),
-                    meant: suggest(name, known()).map(str::to_owned),
-                    known: list(known()),
-                })
+                Err(ReloadError::unknown(name, known))
             }
         }
     }

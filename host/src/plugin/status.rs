@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{Hook, Metric, PluginOrigin};
-use crate::time::Wall;
+use crate::{figures::Distribution, time::Wall};
 
 /// How a plugin is doing.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,8 @@ pub struct PluginStatus {
     pub version: String,
     /// What it does, in one line.
     pub summary: String,
-    /// What it decides.
-    pub hooks: Vec<Hook>,
+    /// What it decides, and how that goes.
+    pub hooks: Vec<HookStatus>,
     /// Where it came from.
     pub origin: PluginOrigin,
     /// Which one of its generations runs, counted from 1. Numbers are not given twice: after a rollback the lower one is
@@ -44,6 +44,19 @@ pub struct PluginStatus {
     pub metrics: BTreeMap<String, Metric>,
     /// How its reloads went.
     pub reloads: Reloads,
+}
+
+/// How a hook of a plugin is doing, over all generations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookStatus {
+    /// Which.
+    pub hook: Hook,
+    /// How often it was called, and how long that took.
+    pub times: Distribution,
+    /// Calls without a usable answer.
+    pub failures: u64,
+    /// Those among them that cost the instance its life.
+    pub traps: u64,
 }
 
 /// How the reloads of a plugin went, since the start.
