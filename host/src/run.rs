@@ -94,6 +94,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         damage: source.damage.clone(),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
+    reload_on_hangup(plugins.clone())?;
     let operated = operator::State {
         plugins,
         live,
@@ -150,6 +151,18 @@ fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
         ));
     }
     Some(board)
+}
+
+/// Loads all plugins anew whenever SIGHUP comes, as servers do with what they were configured with.
+fn reload_on_hangup(plugins: Arc<Plugins>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: all plugins are loaded anew");
+            plugins.reload_all().await;
+        }
+    });
+    Ok(())
 }
 
 /// Says where to operate and to watch, on standard output, for people and for programs that start us.

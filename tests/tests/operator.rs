@@ -239,6 +239,28 @@ async fn metrics_are_read_by_prometheus_own_reader_and_count_what_happens() {
     assert!(after["process_resident_memory_bytes{}"] > 1e6);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_loads_all_plugins_anew_and_ends_nothing() {
+    let host = pattern().start().await.unwrap();
+    let path = host.media_playlist_path().await.unwrap();
+    let client = operator(&host).unwrap();
+    let id = host.id().unwrap();
+    // SAFETY: it takes two numbers; the process is our child, which has not been waited for.
+    assert_eq!(unsafe { libc::kill(id.cast_signed(), libc::SIGHUP) }, 0);
+    let reloaded = async {
+        loop {
+            let plugin = client.get("/api/v1/plugins/ll-hls").await.unwrap();
+            if json(&plugin).unwrap()["generation"] == 2 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, reloaded).await.unwrap();
+    let viewer = host.http1().unwrap();
+    assert_eq!(viewer.get(&path).await.unwrap().status, 200);
+}
+
 #[tokio::test]
 async fn a_reload_answers_what_serves_now_or_why_the_old_one_goes_on() {
     let directory = tempfile::tempdir().unwrap();
@@ -437,10 +459,7 @@ async fn a_listener_that_others_can_reach_is_warned_of_unless_it_has_a_token() {
             "0.0.0.0:0",
         ])
         .kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output())
-        .await
-        .unwrap()
-        .unwrap();
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains(warning) && said.contains("operator-token"),

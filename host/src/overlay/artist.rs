@@ -121,7 +121,7 @@ mod tests {
                 let mut open = self.0.open.subscribe();
                 open.wait_for(|open| *open).await.unwrap();
                 // Every seventh fails.
-                (n % 7 != 0).then(|| Drawing {
+                (!n.is_multiple_of(7)).then(|| Drawing {
                     operations: line(n as i32),
                     until: MediaTime((n + self.0.holds.load(Ordering::SeqCst)) * 40_000),
                 })

@@ -358,7 +358,7 @@ mod tests {
         };
         assert!(Arc::ptr_eq(
             &first,
-            &png(&check(again, &[first.clone()]).unwrap())
+            &png(&check(again, std::slice::from_ref(&first)).unwrap())
         ));
     }
 }

@@ -10,8 +10,13 @@ use super::{
     cache::Origin,
     failure::flat,
     generation::Generation,
+    instance::Instance,
     suggest::{list, suggest},
+    worker::Worker,
 };
+
+/// Bytes that a generation may leave to the next one.
+const STATE_MOST: usize = 1 << 20;
 
 /// A plugin was reloaded: what serves now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +163,15 @@ impl Plugins {
         let number = slot.next.load(Ordering::Relaxed);
         let version = generation.description.version.clone();
         let from_cache = generation.code == Origin::Cached;
+        let saved = match generation.has_state() {
+            true => saved(&lineup.plugins[index].worker).await,
+            false => None,
+        };
         let started = tokio::task::spawn_blocking(move || {
-            let instance = generation.start()?;
+            let mut instance = generation.start()?;
+            if let Some(saved) = saved {
+                restore(&generation, &mut instance, &saved)?;
+            }
             anyhow::Ok((generation, instance))
         })
         .await
@@ -174,4 +186,40 @@ impl Plugins {
             took: began.elapsed(),
         })
     }
+}
+
+/// What the generation that serves leaves to the next one. Without it the swap goes on, and the log says why.
+async fn saved(worker: &Worker) -> Option<Vec<u8>> {
+    let running = worker.generation();
+    if !running.has_state() {
+        return None;
+    }
+    let why = match worker.save().await? {
+        Ok(saved) if saved.len() <= STATE_MOST => return Some(saved),
+        Ok(saved) => format!(
+            "it saved {} bytes; at most {STATE_MOST} are passed on",
+            saved.len()
+        ),
+        Err(trapped) => flat(&trapped.to_string()),
+    };
+    tracing::warn!(
+        "plugin {}: the next generation starts without the state of this one: {why}",
+        running.name
+    );
+    None
+}
+
+/// A plugin that doesn't want what was saved starts without; one that dies of it is not used.
+fn restore(generation: &Generation, instance: &mut Instance, saved: &[u8]) -> anyhow::Result<()> {
+    if let Err(why) = instance
+        .restore(saved)
+        .context("taking over the state of the generation before")?
+    {
+        tracing::warn!(
+            "plugin {} starts without the state of the generation before: {}",
+            generation.name,
+            flat(&why)
+        );
+    }
+    Ok(())
 }

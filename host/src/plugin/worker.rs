@@ -181,6 +181,20 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// What is to survive this generation, in the plugin's own words. `None` if there is no instance that could tell: the
+    /// last one died, or none was needed yet.
+    pub(super) async fn save(&self) -> Option<Result<Vec<u8>, Trapped>> {
+        let (reply, saved) = oneshot::channel();
+        let job: Job = Box::new(move |keeper| {
+            // Who asks may have gone away meanwhile.
+            let _ = reply.send(keeper.save());
+        });
+        self.jobs.send(job).await.ok()?;
+        saved.await.ok()?
+    }
+}
+
 /// Owns an instance, and replaces it when it died.
 pub(super) struct Keeper {
     generation: Arc<Generation>,
@@ -262,6 +276,22 @@ impl Keeper {
             self.report(&cause, "");
             self.failed(cause)
         })
+    }
+
+    fn save(&mut self) -> Option<Result<Vec<u8>, Trapped>> {
+        let mut instance = self.instance.take()?;
+        let saved = instance.save();
+        match &saved {
+            Ok(_) => {
+                self.instance = Some(instance);
+                self.count_memory();
+            }
+            Err(trapped) => {
+                drop(instance);
+                self.trapped(&trapped.to_string());
+            }
+        }
+        Some(saved)
     }
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
