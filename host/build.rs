@@ -6,7 +6,8 @@
 //! directory. Where there is no npm, the page is built without it: it then plays where the browser itself knows HLS, and
 //! says so elsewhere.
 //!
-//! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`.
+//! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`, and `stock.rs`, the list of the plugins in
+//! `plugins/stock`.
 //!
 //! Beside them lies `kit_files.rs`: the contract and the SDK, which `picam-host plugin new` gives to people who have
 //! nothing but the binary.
@@ -30,10 +31,14 @@ fn main() {
     // The whole folder, so that `npm ci` in it is noticed.
     println!("cargo::rerun-if-changed=page");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../plugins/stock");
     println!("cargo::rerun-if-env-changed=PICAM_HLS_JS");
 
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("page");
     let out = PathBuf::from(env::var("OUT_DIR").expect("Cargo sets it"));
+
+    let stock = source.join("../../plugins/stock");
+    write(&out.join("stock.rs"), stock_plugins(&stock).as_bytes());
 
     let player = match player(&source, &out.join("npm")) {
         Ok(player) => player,
@@ -59,6 +64,9 @@ fn main() {
     write(&out.join("page.html"), page.as_bytes());
     write(&out.join("page.html.gz"), &gzip);
     write(&out.join("page.etag"), format!("\"{digest}\"").as_bytes());
+
+    let operator = with_policy(&read(&source.join("operator.html")), "connect-src 'self'");
+    write(&out.join("operator.html"), operator.as_bytes());
 
     let root = source.join("../..");
     let kit = format!(
@@ -103,11 +111,30 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// A list of names and bytes, as Rust has it: all plugins in the folder, sorted.
+fn stock_plugins(folder: &Path) -> String {
+    let listing = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("listing {}: {error}", folder.display()));
+    let mut paths: Vec<_> = listing
+        .map(|entry| entry.expect("a folder can be read to its end").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
+        .collect();
+    paths.sort();
+    let items = paths.iter().map(|path| {
+        let name = path.file_name().expect("a file has a name");
+        format!("({name:?}, include_bytes!({path:?})),\n")
+    });
+    format!("&[\n{}]\n", items.collect::<String>())
+}
+
 /// The page's text: the player inside, and a policy that lets run only what is in it.
 fn page(index: &str, player: &str) -> String {
     assert!(
-        index.matches(PLAYER_TAG).count() == 1 && index.contains(CHARSET_TAG),
-        "page/index.html must contain {PLAYER_TAG} once, and {CHARSET_TAG}"
+        index.matches(PLAYER_TAG).count() == 1,
+        "page/index.html must contain {PLAYER_TAG} once"
     );
     let script = if player.is_empty() {
         String::new()
@@ -118,14 +145,25 @@ fn page(index: &str, player: &str) -> String {
             player.replace("</script", "<\\/script")
         )
     };
-    let index = index.replace(PLAYER_TAG, &script);
+    with_policy(
+        &index.replace(PLAYER_TAG, &script),
+        "connect-src 'self'; media-src 'self' blob: data:",
+    )
+}
+
+/// A page with a policy that lets run only what is in it, and fetch only what is named here.
+fn with_policy(page: &str, fetches: &str) -> String {
+    assert!(
+        page.contains(CHARSET_TAG),
+        "every page must contain {CHARSET_TAG}"
+    );
     let policy = format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; \
-         connect-src 'self'; media-src 'self' blob: data:; img-src data:; script-src {}; style-src {}\">\n",
-        hashes(&index, "script"),
-        hashes(&index, "style"),
+         {fetches}; img-src data:; script-src {}; style-src {}\">\n",
+        hashes(page, "script"),
+        hashes(page, "style"),
     );
-    index.replace(CHARSET_TAG, &format!("{CHARSET_TAG}{policy}"))
+    page.replace(CHARSET_TAG, &format!("{CHARSET_TAG}{policy}"))
 }
 
 /// The source list of a Content-Security-Policy that allows the elements of this name in the page, and no other.

@@ -69,7 +69,9 @@ pub struct Cli {
     #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
     pub listen: Vec<SocketAddr>,
 
-    /// Serve the operator (status, metrics) here [default: 127.0.0.1:8081]
+    /// Serve the operator here: a status page, metrics, reloads of plugins [default: 127.0.0.1:8081]
+    ///
+    /// Viewers find none of it where they watch. Beyond this machine, set `operator-token` in the configuration file.
     #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
     pub operator: Option<SocketAddr>,
 }
@@ -84,13 +86,12 @@ Examples:
 
 Everything here can also be said in a TOML file. RUST_LOG=picam_host=debug says more.";
 
-/// Sends the log to standard error: from the host what is at least of `level`, and warnings of the libraries. `RUST_LOG`
-/// chooses otherwise.
-pub fn start_logging(level: &str) -> anyhow::Result<()> {
+/// Sends the log to standard error: what the configuration says, unless `RUST_LOG` says otherwise.
+pub fn start_logging(configured: &str) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .with_context(|| format!("RUST_LOG is {directives:?}, which is no filter; write one as in picam_host=debug,warn"))?,
-        _ => EnvFilter::new(format!("warn,picam_host={level}")),
+        _ => EnvFilter::new(configured),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)

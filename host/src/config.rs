@@ -4,7 +4,7 @@
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
 //! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
-//! `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
+//! `operator-token`, `log`, `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
 
 mod reader;
 mod values;
@@ -21,6 +21,7 @@ pub(crate) use values::{address, bitrate, fps, size};
 
 use crate::{
     cli::Cli,
+    operator::Token,
     plugin::{Limits, PluginSpec, default_cache_dir},
     source::SourceSpec,
 };
@@ -34,6 +35,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where the operator finds status and metrics; `127.0.0.1:8081` unless said otherwise.
     pub operator: SocketAddr,
+    /// What requests of the operator must carry; nothing unless said otherwise.
+    pub operator_token: Option<Token>,
+    /// What the log shows, as in `picam_host=debug,warn`, unless `RUST_LOG` says otherwise.
+    pub log: String,
     /// Plugins, in order. Empty means the stock ones. Where the command line names plugins, they are these, each with
     /// the limits and grants of the file's table for the same `file`, if there is one.
     pub plugins: Vec<PluginSpec>,
@@ -76,6 +81,8 @@ impl Default for Config {
             stream: Stream::default(),
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             operator: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            operator_token: None,
+            log: "warn,picam_host=info".into(),
             plugins: Vec::new(),
             plugin_dirs: Vec::new(),
             cache_dir: default_cache_dir(),
@@ -153,6 +160,8 @@ impl Config {
             operator: root
                 .value("operator", address)?
                 .unwrap_or(defaults.operator),
+            operator_token: root.value("operator-token", Token::new)?,
+            log: root.value("log", values::log)?.unwrap_or(defaults.log),
             plugins,
             plugin_dirs: root
                 .values("plugin-dirs", values::text)?

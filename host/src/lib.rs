@@ -1,8 +1,8 @@
 //! `picam-host` turns a camera into a live stream that any browser plays.
 //!
 //! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
-//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`http`]; [`plugin`] decides what the documents say. Beside the way
-//! lies [`kit`], for those who write plugins or wonder what is wrong.
+//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`overlay`], [`http`]; [`plugin`] decides what the documents say.
+//! Beside the way lies [`kit`], for those who write plugins or wonder what is wrong.
 
 pub mod cli;
 pub mod cmaf;
@@ -12,6 +12,8 @@ pub mod h264;
 pub mod http;
 pub mod kit;
 pub mod live;
+pub mod operator;
+pub mod overlay;
 pub mod page;
 pub mod picture;
 pub mod plugin;

@@ -18,8 +18,8 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: cli::Cli) -> anyhow::Result<()> {
-    cli::start_logging("info")?;
     let config = Config::load(cli)?;
+    cli::start_logging(&config.log)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -11,16 +11,21 @@ use tokio::{
 use crate::{
     cmaf::Wish,
     config::Config,
-    http::{self, Documents, Rendering},
+    http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
+    operator::{self, Operator, Reloading},
+    overlay::{self, Board},
     page,
-    plugin::{DocumentSpec, Environment, Hook, PluginSpec, Plugins, Request, TimingRequest},
+    plugin::{
+        DocumentSpec, Environment, Namer, Painter, PluginSpec, PluginStatus, Plugins, Reads,
+        Request, TimingRequest, Visit,
+    },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
 };
 
-/// Plugins that load when none is named.
-const STOCK: [&str; 1] = ["ll-hls.wasm"];
+/// Plugins that load unless one is named that writes playlists.
+pub(crate) const STOCK: [&str; 1] = ["ll-hls.wasm"];
 
 /// Lengths that no plugin asked for: those of the post that began this, with parts.
 const SEGMENT: Duration = Duration::from_secs(1);
@@ -35,36 +40,34 @@ pub(crate) const WINDOW_BYTES: u64 = 128 << 20;
 /// # Errors
 /// Whatever keeps the stream from starting, or from going on: one line that says what to do.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let specs = plugins(&config);
+    let specs = config.plugins.clone();
     let environment = environment(&config);
     // Compiling takes a while on a small board, and blocks.
-    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&specs, &environment))
-        .await
-        .context("loading the plugins")??;
-    if let Some(plugin) = plugins
-        .status()
-        .iter()
-        .find(|plugin| plugin.hooks.contains(&Hook::Auth))
-    {
-        anyhow::bail!(
-            "plugin {} decides who may watch, and this version of picam-host doesn't ask it: nothing is served rather \
-             than everything",
-            plugin.name
-        );
-    }
+    let plugins = tokio::task::spawn_blocking(move || {
+        let stock = STOCK.map(PluginSpec::new);
+        Plugins::load_with(&specs, &stock, &environment)
+    })
+    .await
+    .context("loading the plugins")??;
+    let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
     let live = Arc::new(Live::default());
+    let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
+    let viewers: Arc<http::Counts> = Arc::default();
+    let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
         &config.listen,
         http::State {
             live: live.clone(),
-            documents: Arc::new(plugins),
+            documents: plugins.clone(),
+            guard: plugins.clone(),
+            overlay: board,
             page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
             health: health_of_server,
             limits: http::Limits::default(),
-            counts: Arc::default(),
+            counts: viewers.clone(),
         },
     )?;
 
@@ -80,13 +83,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings {
         wish,
         window_bytes: WINDOW_BYTES,
+        naming: Some(Arc::new(Namer::new(plugins.clone()))),
     };
-    let (publisher, health_of_stream) = Publisher::new(source, live, settings);
+    let source_facts = operator::SourceFacts {
+        name: source.name.clone(),
+        description: source.description.clone(),
+        damage: source.damage.clone(),
+    };
+    let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
+    reload_on_hangup(plugins.clone())?;
+    let operated = operator::State {
+        plugins,
+        live,
+        health: health_of_stream.clone(),
+        stream: publisher.counts().clone(),
+        source: source_facts,
+        viewers,
+        token: config.operator_token,
+    };
     tokio::spawn(report(health_of_stream, health));
-    announce(server.local_addrs())?;
+    announce(operator.local_addr(), server.local_addrs())?;
 
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(server.serve(until(stopped)));
+    let server = tokio::spawn(server.serve(until(stopped.clone())));
+    let operator = tokio::spawn(operator.serve(operated, until(stopped)));
     // A task, not a part of this one: on the thread of the source's task it is woken by a swap of tasks, where this one
     // would have to be woken across threads for every picture.
     let publishing = tokio::spawn(publisher.run());
@@ -102,18 +122,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     stop.send_replace(true);
     server.await.context("serving viewers")?;
+    operator.await.context("serving the operator")?;
     outcome
 }
 
-/// The plugins that load: those that were named, or the stock ones.
-pub(crate) fn plugins(config: &Config) -> Vec<PluginSpec> {
-    match config.plugins.is_empty() {
-        true => STOCK.into_iter().map(PluginSpec::new).collect(),
-        false => config.plugins.clone(),
-    }
-}
-
-/// Where they are looked for.
+/// Where plugins are looked for.
 pub(crate) fn environment(config: &Config) -> Environment {
     Environment {
         plugin_dirs: config.plugin_dirs.clone(),
@@ -121,10 +134,47 @@ pub(crate) fn environment(config: &Config) -> Environment {
     }
 }
 
-/// Says where to watch, on standard output, for people and for programs that start us.
-fn announce(addresses: &[std::net::SocketAddr]) -> anyhow::Result<()> {
+/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
+fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
+    let painters = Painter::all(plugins);
+    if painters.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = painters.iter().map(Painter::name).collect();
+    tracing::info!(
+        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
+         them, so other players, and the full screen of an iPhone, show them without it",
+        names.join(" and ")
+    );
+    let board = Arc::new(Board::new(painters.len()));
+    for (layer, painter) in painters.into_iter().enumerate() {
+        tokio::spawn(overlay::follow(
+            painter,
+            live.frames(),
+            board.clone(),
+            layer,
+        ));
+    }
+    Some(board)
+}
+
+/// Loads all plugins anew whenever SIGHUP comes, as servers do with what they were configured with.
+fn reload_on_hangup(plugins: Arc<Plugins>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: all plugins are loaded anew");
+            plugins.reload_all().await;
+        }
+    });
+    Ok(())
+}
+
+/// Says where to operate and to watch, on standard output, for people and for programs that start us.
+fn announce(operator: SocketAddr, viewers: &[SocketAddr]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    for address in addresses {
+    writeln!(out, "Operate at http://{operator}/")?;
+    for address in viewers {
         writeln!(out, "Watch at http://{address}/")?;
     }
     out.flush().context("writing to standard output")
@@ -184,6 +234,16 @@ fn wish(timing: TimingRequest) -> Wish {
     }
 }
 
+impl operator::Plugins for Plugins {
+    fn status(&self) -> Vec<PluginStatus> {
+        Plugins::status(self)
+    }
+
+    fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
+        Box::pin(Plugins::reload(self, name))
+    }
+}
+
 impl Documents for Plugins {
     fn documents(&self) -> Arc<[DocumentSpec]> {
         Plugins::documents(self)
@@ -196,5 +256,15 @@ impl Documents for Plugins {
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}
+
+impl Guard for Plugins {
+    fn reads(&self) -> Arc<[Reads]> {
+        Plugins::reads(self)
+    }
+
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+        Box::pin(Plugins::ask(self, reads, visit))
     }
 }

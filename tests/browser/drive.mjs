@@ -5,6 +5,8 @@
 //                                             and the median `deviation`, in milliseconds instead of all of them
 //   {"restart": true}                         counts from here on
 //   {"screenshot": "path.png"}                what it looks like
+//   {"colours": [[x, y], …]}                  [red, green, blue, alpha] of what our page draws over the picture, at points in
+//                                             thousandths of its width and height
 //
 // The end of the input ends it. Something that fails answers {"error": "…"}.
 
@@ -31,6 +33,14 @@ const act = async (order) => {
   }
   if (order.restart) { await viewer.restart(); return {}; }
   if (order.screenshot) { await viewer.page.screenshot({ path: order.screenshot }); return {}; }
+  if (order.colours) {
+    return viewer.page.evaluate((points) => {
+      const canvas = document.getElementById('drawn');
+      const context = canvas.getContext('2d');
+      return points.map(([x, y]) => [...context.getImageData(
+        Math.floor(x * canvas.width / 1000), Math.floor(y * canvas.height / 1000), 1, 1).data]);
+    }, order.colours);
+  }
   throw new Error(`unknown order ${JSON.stringify(order)}`);
 };
 

@@ -13,6 +13,7 @@
 //                 long says nothing of the stream
 //   dropped, decoded   as the browser counts
 //   sizes         each size of the picture, in order: [[width, height], …]
+//   shown         when the last such picture was captured, in milliseconds since 1970; null before one
 //   rewinds       pictures whose frame number was smaller than the one before, by the clock bar
 //   errors        what the player complained about
 //   position      the video's currentTime
@@ -24,7 +25,7 @@
   canvas.height = 180;
   const context = canvas.getContext('2d', { willReadFrequently: true });
 
-  const seen = { frames: 0, delays: [], deviations: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, sizes: [], rewinds: 0 };
+  const seen = { frames: 0, delays: [], deviations: [], unread: 0, gaps: { count: 0, longest: 0 }, hiccup: 0, sizes: [], rewinds: 0, shown: null };
   let last = null, lastNumber = null;
   let waits = 0, waited = 0, since = null;
 
@@ -45,6 +46,7 @@
     context.drawImage(video, 0, 0, canvas.width, canvas.height);
     const reading = readClockbar(context.getImageData(0, 0, canvas.width, canvas.height));
     if (!reading) { seen.unread++; return; }
+    seen.shown = reading.millis;
     seen.delays.push(now - reading.millis);
     const said = window.picam?.latency;
     if (said != null) seen.deviations.push(said * 1000 - (now - reading.millis));
@@ -93,6 +95,7 @@
           state: window.picam.state, text: window.picam.text, engine: window.picam.engine, latency: window.picam.latency,
           clock: window.picam.clock, size: window.picam.size, buffer: window.picam.buffer, stalls: window.picam.stalls,
           connections: window.picam.connections, playlist: window.picam.playlist, rate: window.picam.rate,
+          drawn: window.picam.drawn,
         } : null,
       };
     },

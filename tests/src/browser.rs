@@ -64,6 +64,8 @@ pub struct Report {
     pub page_errors: Vec<String>,
     /// Requests to other than loopback addresses.
     pub foreign: Vec<String>,
+    /// When the picture last seen was captured, in milliseconds since 1970, by its clock bar.
+    pub shown: Option<f64>,
     /// What our own page says of itself.
     pub picam: Option<Picam>,
 }
@@ -99,6 +101,8 @@ pub struct Picam {
     pub connections: u32,
     /// The media playlist being played.
     pub playlist: Option<String>,
+    /// What is drawn over the picture, as `cam/overlay` has it; `None` while nobody draws.
+    pub drawn: Option<Vec<serde_json::Value>>,
 }
 
 impl Viewer {
@@ -142,6 +146,18 @@ impl Viewer {
     /// Counts from here on.
     pub async fn restart(&mut self) -> Result<()> {
         self.order(json!({"restart": true})).await.map(drop)
+    }
+
+    /// The colours (red, green, blue, alpha) of what our page draws over the picture, at points in thousandths of its width
+    /// and height.
+    pub async fn colours(&mut self, points: &[(u32, u32)]) -> Result<Vec<[u8; 4]>> {
+        let answer = self.order(json!({"colours": points})).await?;
+        serde_json::from_value(answer).context("drive.mjs answers with colours")
+    }
+
+    /// Writes down what it looks like, as a PNG.
+    pub async fn screenshot(&mut self, path: &Path) -> Result<()> {
+        self.order(json!({"screenshot": path})).await.map(drop)
     }
 
     /// Waits until what is seen meets `condition`, at most [`PATIENCE`].

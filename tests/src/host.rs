@@ -20,17 +20,17 @@ use crate::{Client, PATIENCE, Playlist};
 #[derive(Debug, Default)]
 pub struct Setup {
     arguments: Vec<String>,
-    plugins: bool,
+    /// As `--plugin` takes them.
+    plugins: Vec<String>,
     stdin: Option<Stdio>,
     environment: Vec<(String, String)>,
 }
 
 impl Setup {
-    /// Adds `--plugin`. A file name is looked for in the directory of fresh builds (`PICAM_PLUGINS`) first; without
-    /// that, the host takes the one inside the binary.
+    /// Adds a plugin, as `--plugin` takes it. A file name is looked for in the directory of fresh builds (`PICAM_PLUGINS`)
+    /// first; without that, the host takes the one inside the binary.
     pub fn plugin(mut self, spec: &str) -> Self {
-        self.plugins = true;
-        self.arguments.extend(["--plugin".into(), fresh(spec)]);
+        self.plugins.push(spec.to_owned());
         self
     }
 
@@ -55,9 +55,12 @@ impl Setup {
     /// Starts the host and waits until it says where to watch. `ll-hls.wasm` is loaded unless the test named plugins
     /// or a configuration file.
     pub async fn start(mut self) -> Result<Host> {
-        if !self.plugins && !self.arguments.iter().any(|argument| argument == "--config") {
+        let configured = self.configured();
+        if self.plugins.is_empty() && !configured {
             self = self.plugin("ll-hls.wasm");
         }
+        // As long as the host reads it.
+        let _config = self.name_plugins()?;
         let program = program()?;
         let mut command = Command::new(&program);
         command
@@ -117,8 +120,32 @@ impl Setup {
         Ok(host)
     }
 
+    fn configured(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--config")
+    }
+
+    /// Puts the plugins among the arguments; or, if fresh builds take the place of stock plugins, into a file, where they
+    /// can be granted what stock plugins have without asking.
+    fn name_plugins(&mut self) -> Result<Option<tempfile::NamedTempFile>> {
+        let specs = std::mem::take(&mut self.plugins);
+        let anew = specs.iter().any(|spec| fresh(spec) != *spec);
+        let specs = specs.iter().map(|spec| fresh(spec));
+        if self.configured() || !anew {
+            self.arguments
+                .extend(specs.flat_map(|spec| ["--plugin".into(), spec]));
+            return Ok(None);
+        }
+        let tables = specs.map(|spec| table(&spec)).collect::<Result<String>>()?;
+        let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+        std::fs::write(file.path(), tables)?;
+        let path = file.path().to_str().context("a path in UTF-8")?;
+        self.arguments.extend(["--config".into(), path.into()]);
+        Ok(Some(file))
+    }
+
     /// Runs the host to its end: for what must fail. Returns the exit code and all that it said.
-    pub async fn run(self) -> Result<(Option<i32>, String)> {
+    pub async fn run(mut self) -> Result<(Option<i32>, String)> {
+        let _config = self.name_plugins()?;
         let output = Command::new(program()?)
             .args(["--listen", "127.0.0.1:0", "--operator", "127.0.0.1:0"])
             .args(&self.arguments)
@@ -303,6 +330,24 @@ pub fn program() -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// What the configuration has for an argument of `--plugin`, with all that can be granted.
+fn table(spec: &str) -> Result<String> {
+    // A comma that belongs to a value is written twice.
+    let spec = spec.replace(",,", "\0");
+    let mut items = spec.split(',').map(|item| item.replace('\0', ","));
+    let file = items.next().unwrap_or_default();
+    let mut table = format!(
+        "[[plugin]]\nfile = {file:?}\ngrants = [\"clock\", \"kv\", \"metrics\", \"random\"]\n[plugin.config]\n"
+    );
+    for item in items {
+        let (key, value) = item
+            .split_once('=')
+            .with_context(|| format!("{item:?} sets nothing"))?;
+        table += &format!("{key} = {value:?}\n");
+    }
+    Ok(table)
 }
 
 /// The spec with its file replaced by the fresh build, where there is one.

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Host, Player, Report, Viewer, target_directory};
+use picam_tests::{Guest, Host, Player, Report, Viewer, target_directory, token};
 use tokio::{
     process::Command,
     time::{Instant, interval, sleep},
@@ -140,6 +140,174 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
     println!("our page, after a restart of the host: {}", figures(&seen));
     drop(host);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() -> Result<()> {
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("ll-hls.wasm")
+        .plugin(&Guest::overlay().build()?)
+        .start()
+        .await?;
+    ensure!(
+        host.said()
+            .contains("what plugin everything draws is shown by the page"),
+        "{}",
+        host.said()
+    );
+    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    let second = |seen: &Report| {
+        let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
+        let text = drawn.get(1)?["text"]["content"].as_str()?;
+        text.parse::<i64>().ok()
+    };
+    viewer
+        .until("a drawing over the picture", |seen| {
+            seen.readings > 30 && second(seen).is_some()
+        })
+        .await?;
+
+    // The picture's own clock and the drawing's text agree, whatever the delay. The presentation's clock began at any
+    // point of a second, so of the two counts of seconds the difference is one of two neighbours.
+    let mut differences = std::collections::BTreeSet::new();
+    let mut seconds = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let seen = viewer.report().await?;
+        let (Some(drawn), Some(shown)) = (second(&seen), seen.shown) else {
+            continue;
+        };
+        seconds.insert(drawn);
+        differences.insert(shown as i64 / 1_000 - drawn);
+        sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(seconds.len() >= 3, "the drawing stands still: {seconds:?}");
+    let (first, last) = (differences.first(), differences.last());
+    ensure!(
+        first
+            .zip(last)
+            .is_some_and(|(first, last)| last - first <= 1),
+        "drawings belong to other pictures: seconds of capture less seconds drawn are {differences:?}"
+    );
+
+    // What is on the canvas: an edge, letters on their ground, a line, two halves of an image.
+    let colours = viewer
+        .colours(&[
+            (100, 500),
+            (500, 420),
+            (500, 700),
+            (900, 950),
+            (990, 950),
+            (50, 50),
+        ])
+        .await?;
+    let near = |at: usize, [red, green, blue, alpha]: [u8; 4]| {
+        let wanted = [red, green, blue, alpha];
+        colours[at]
+            .iter()
+            .zip(wanted)
+            .all(|(is, wanted)| is.abs_diff(wanted) < 40)
+    };
+    ensure!(near(0, [0, 255, 0, 255]), "the edge: {colours:?}");
+    ensure!(
+        near(1, [0, 0, 255, 255]),
+        "the ground of the text: {colours:?}"
+    );
+    ensure!(near(2, [255, 255, 255, 255]), "the line: {colours:?}");
+    ensure!(
+        near(3, [255, 0, 255, 255]),
+        "the left of the image: {colours:?}"
+    );
+    ensure!(
+        near(4, [0, 255, 255, 255]),
+        "the right of the image: {colours:?}"
+    );
+    ensure!(colours[5][3] == 0, "nothing is drawn there: {colours:?}");
+
+    let seen = viewer.report().await?;
+    healthy(&seen)?;
+    if let Some(directory) = std::env::var_os("PICAM_SCREENSHOTS") {
+        let path = PathBuf::from(directory).join("overlay.png");
+        viewer.screenshot(&path).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
+    // Tenths, so that a drawing on the wrong picture shows.
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("overlay-clock.wasm,format=%H:%M:%S.%1N,position=top-left,size=80")
+        .start()
+        .await?;
+    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    let drawn = |seen: &Report| {
+        let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
+        Some(drawn.first()?["text"]["content"].as_str()?.to_owned())
+    };
+    viewer
+        .until("a time over the picture", |seen| {
+            seen.readings > 60 && drawn(seen).is_some()
+        })
+        .await?;
+    // By how much the two are off, in tenths of a second: the picture by its clock bar, the drawing by its text.
+    let mut off = Vec::new();
+    while off.len() < 40 {
+        let seen = viewer.report().await?;
+        let (Some(text), Some(shown)) = (drawn(&seen), seen.shown) else {
+            continue;
+        };
+        let (time, tenths) = text.split_once('.').context("tenths")?;
+        let seconds = time.split(':').try_fold(0, |sum, digits| {
+            Ok::<_, std::num::ParseIntError>(60 * sum + digits.parse::<i64>()?)
+        })?;
+        let day = 864_000;
+        let picture = (shown / 100.0).floor() as i64 % day;
+        off.push((10 * seconds + tenths.parse::<i64>()? - picture + day + day / 2) % day - day / 2);
+        sleep(Duration::from_millis(70)).await;
+    }
+    off.sort_unstable();
+    println!("the drawing is off by {off:?} tenths of a second");
+    // A drawing changes with the first picture of its tenth, so both are the same but for rounding at the edges.
+    let same = off.iter().filter(|off| **off == 0).count();
+    ensure!(
+        off.iter().all(|off| off.abs() <= 1) && same * 2 > off.len(),
+        "drawings are on pictures that they were not made for: {off:?}"
+    );
+    let seen = viewer.report().await?;
+    healthy(&seen)?;
+    if let Some(directory) = std::env::var_os("PICAM_SCREENSHOTS") {
+        let path = PathBuf::from(directory).join("overlay-clock.png");
+        viewer.screenshot(&path).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_and_our_page_play_below_a_token() -> Result<()> {
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("ll-hls.wasm")
+        .plugin(&format!("auth-token.wasm,keys={}", token::KEY))
+        .start()
+        .await?;
+    // Both find their way by relative addresses alone: they can't send anything along.
+    let at = format!("/~{}", token::lasting(3_600)?);
+    let playlist = host.url(&format!("{at}/cam/live.m3u8"));
+    let mut viewer = Viewer::open(Player::HlsJs, &playlist).await?;
+    let seen = viewer.until("pictures", |seen| seen.readings > 60).await?;
+    println!("hls.js, below a token: {}", figures(&seen));
+    healthy(&seen)?;
+    drop(viewer);
+    let mut viewer = Viewer::open(Player::Page, &host.url(&format!("{at}/"))).await?;
+    let seen = viewer
+        .until("the word Live", |seen| {
+            seen.readings > 60 && seen.picam.as_ref().is_some_and(|page| page.state == "live")
+        })
+        .await?;
+    println!("our page, below a token: {}", figures(&seen));
+    healthy(&seen)
 }
 
 /// Nothing was reloaded, thrown, or asked of strangers.

@@ -23,13 +23,15 @@ cargo xtask bench [NAME [ARGUMENT]...]
 
 Runs every measurement, or one of them. Each prints its lines of a table.
 
+  auth                                      what asking a plugin for permission costs the host
   render                                    how long the stock plugin takes to write a media playlist
   viewers [VIEWERS] [SECONDS] [SIZE]        from the last byte of a frame to its part, at 1000 waiting viewers
   passthrough [SECONDS] [SIZE]              CPU and memory without viewers, beside FFmpeg that writes DASH
   latency [JOINS] [SECONDS] [SIZE]          camera to screen in Chromium, beside FFmpeg's HLS from nginx";
 
 /// A measurement: its name, and its program below `target/release`.
-const ALL: [(&str, &str); 4] = [
+const ALL: [(&str, &str); 5] = [
+    ("auth", "examples/bench_auth"),
     ("render", "examples/bench_render"),
     ("viewers", "bench-viewers"),
     ("passthrough", "bench-passthrough"),

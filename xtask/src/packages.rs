@@ -27,6 +27,8 @@ pub fn test() -> Vec<&'static str> {
         "gstreamer1.0-plugins-base",
         "gstreamer1.0-plugins-good",
         "gstreamer1.0-tools",
+        // Reads /metrics as Prometheus does.
+        "python3-prometheus-client",
         "libclang-rt-dev-wasm32",
         "lld",
         "python3-venv",

@@ -14,9 +14,6 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use wasm_toolchain::{TARGET, Toolchain};
 
-/// The crates below `plugins/` that travel inside the binary.
-const STOCK: [&str; 1] = ["ll-hls"];
-
 const USAGE: &str = "\
 cargo xtask plugins              builds the stock plugins into plugins/stock
 cargo xtask plugins --out DIR    builds them into DIR, and leaves plugins/stock alone
@@ -34,7 +31,7 @@ pub fn run(args: impl IntoIterator<Item = String>) -> Result<()> {
                 before == hashes()?,
                 "sources changed while they were compiled: run `cargo xtask plugins` again"
             );
-            for ((name, built), hash) in built.iter().zip(before) {
+            for ((name, built), (_, hash)) in built.iter().zip(before) {
                 let noted = stock().join(name).with_extension("sources");
                 fs::write(&noted, hash + "\n")
                     .with_context(|| format!("writing {}", noted.display()))?;
@@ -60,8 +57,8 @@ pub fn run(args: impl IntoIterator<Item = String>) -> Result<()> {
 /// Fails unless every stock plugin was built from the sources that are here.
 pub fn check() -> Result<()> {
     let mut stale = Vec::new();
-    for (name, hash) in STOCK.iter().zip(hashes()?) {
-        let wasm = stock().join(name).with_extension("wasm");
+    for (name, hash) in hashes()? {
+        let wasm = stock().join(&name).with_extension("wasm");
         ensure!(
             wasm.exists(),
             "{} is missing: run `cargo xtask plugins`",
@@ -83,16 +80,37 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// The hashes of the sources, in the order of [`STOCK`].
-fn hashes() -> Result<Vec<String>> {
-    STOCK
-        .iter()
-        .map(|name| sources::hash(&root(), name))
+/// The plugins that travel inside the binary, sorted: every crate below `plugins/` that makes a dynamic library.
+fn stock_names() -> Result<Vec<String>> {
+    let folder = root().join("plugins");
+    let listing = fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
+    let mut names = Vec::new();
+    for entry in listing {
+        let entry = entry?;
+        let Ok(manifest) = fs::read_to_string(entry.path().join("Cargo.toml")) else {
+            continue;
+        };
+        if manifest.contains("cdylib") {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The names of the stock plugins with the hashes of their sources.
+fn hashes() -> Result<Vec<(String, String)>> {
+    let names = stock_names()?.into_iter();
+    names
+        .map(|name| {
+            let hash = sources::hash(&root(), &name)?;
+            Ok((name, hash))
+        })
         .collect()
 }
 
 /// Builds all of them into a directory. Names and files.
-fn build(out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+fn build(out: &Path) -> Result<Vec<(String, PathBuf)>> {
     fs::create_dir_all(out).with_context(|| format!("making the directory {}", out.display()))?;
     let toolchain = Toolchain::find()?;
     println!("building plugins with {toolchain}");
@@ -101,16 +119,17 @@ fn build(out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let manifest = root().join("plugins/Cargo.toml");
     let mut command = toolchain.build(&manifest, &root(), "picam-host");
     command.args(["--locked", "--target-dir"]).arg(&target_dir);
-    for name in STOCK {
+    let names = stock_names()?;
+    for name in &names {
         command.args(["--package", name]);
     }
     succeed(&mut command)?;
 
     let modules = target_dir.join(TARGET).join("release");
-    STOCK
+    names
         .into_iter()
         .map(|name| {
-            let built = out.join(name).with_extension("wasm");
+            let built = out.join(&name).with_extension("wasm");
             let module = modules.join(name.replace('-', "_")).with_extension("wasm");
             componentize(&target_dir, &module, &built)?;
             Ok((name, built))

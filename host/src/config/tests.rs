@@ -44,11 +44,11 @@ fn the_annotated_example_says_what_the_defaults_are() {
         .collect();
     let config = Config::read(path, &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
     assert_eq!(config.plugins.len(), 2);
-    for key in
-        PLUGIN
-            .iter()
-            .chain(&STREAM)
-            .chain(&["listen", "operator", "plugin-dirs", "cache-dir"])
+    for key in PLUGIN
+        .iter()
+        .chain(&STREAM)
+        .chain(&["listen", "operator", "operator-token", "log"])
+        .chain(&["plugin-dirs", "cache-dir"])
     {
         assert!(
             all.lines()
@@ -121,6 +121,20 @@ fn everything_can_be_said_in_the_file() {
 }
 
 #[test]
+fn a_secret_is_long_enough_and_a_log_filter_can_be_read() {
+    let error = wrong("operator-token = \"letmein\"");
+    assert!(
+        error.contains("`operator-token`") && error.contains("openssl rand"),
+        "{error}"
+    );
+    let config = read("operator-token = \"0123456789abcdef\"\nlog = \"picam_host=debug\"").unwrap();
+    assert!(config.operator_token.is_some());
+    assert_eq!(config.log, "picam_host=debug");
+    let error = wrong("log = \"picam_host=loud\"");
+    assert!(error.contains("picam_host=debug,warn"), "{error}");
+}
+
+#[test]
 fn relative_paths_are_seen_from_the_files_directory() {
     let source = |text| read(text).map(|config| config.stream.source);
     assert_eq!(
@@ -188,7 +202,7 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     );
     assert_eq!(
         wrong("colour = 1"),
-        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `plugin-dirs` and `cache-dir`"
+        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `operator-token`, `log`, `plugin-dirs` and `cache-dir`"
     );
     let plugin = wrong("[[plugin]]\nfile = \"a\"\ngrant = [\"clock\"]");
     assert!(

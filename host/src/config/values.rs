@@ -84,6 +84,14 @@ pub(super) fn source(text: &str) -> Result<SourceSpec, String> {
     text.parse().map_err(|error: BadSource| error.to_string())
 }
 
+/// What the log shows.
+pub(super) fn log(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected what the log shows, as in picam_host=debug,warn".into()),
+    }
+}
+
 /// The name of a grant.
 pub(super) fn grant(text: &str) -> Result<String, String> {
     let checked = Grants::default().add(text);

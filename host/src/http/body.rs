@@ -13,7 +13,7 @@ use super::activity::InFlight;
 use crate::live::{Media, Part, Segment};
 
 /// The body of a response: at most one frame, since all of it is in memory when the response begins.
-pub(super) struct Body {
+pub(crate) struct Body {
     data: Option<Data>,
     /// Of a response without content. Otherwise the data has it, which outlives this body.
     _in_flight: Option<InFlight>,
@@ -23,7 +23,7 @@ pub(super) struct Body {
 ///
 /// One buffer of many pieces, rather than a frame for each: hyper hands up to 64 pieces to one `writev`, and an HTTP/2
 /// frame may span several. Dropped once the last byte has gone to the socket, or the connection with it.
-pub(super) struct Data {
+pub(crate) struct Data {
     source: Source,
     /// Index of the piece that comes next, and how much of it is gone.
     piece: usize,

@@ -1,4 +1,7 @@
-use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll,
+    time::Duration,
+};
 
 use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -71,6 +74,7 @@ enum Step<T> {
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Site>(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: IpAddr,
     protocol: &auto::Builder<TokioExecutor>,
     site: Arc<S>,
     admission: Admission,
@@ -92,7 +96,9 @@ pub(super) async fn serve<S: Site>(
                 path = %query::shown(request.uri().path())
             );
             // The request is read and let go before anything is waited for: its fields lie in the connection's buffer.
-            let asked = span.in_scope(|| site.read(&request.into_parts().0));
+            let (head, body) = request.into_parts();
+            let asked = span.in_scope(|| site.read(&head, body, peer));
+            drop(head);
             let (site, mut phase) = (site.clone(), phase.clone());
             let answer = async move {
                 let response = match admission {

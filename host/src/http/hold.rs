@@ -6,7 +6,7 @@ use crate::live::Presentation;
 
 /// How the server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// New connections and requests are welcome.
     Serving,
     /// What runs may end; what is held is let go.

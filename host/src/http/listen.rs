@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, anyhow};
-use hyper::http::request::Parts;
+use hyper::{body::Incoming, http::request::Parts};
 use hyper_util::{rt::TokioExecutor, server::conn::auto};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -37,7 +37,7 @@ pub(crate) trait Site: Send + Sync + 'static {
     type Asked: Send + 'static;
 
     /// Finds out what a request wants.
-    fn read(&self, request: &Parts) -> Self::Asked;
+    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Self::Asked;
 
     /// Answers, as soon as there is an answer. Whatever waits for something lets go when the phase changes.
     fn answer(
@@ -53,22 +53,16 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn traffic(&self) -> &Arc<Traffic>;
 }
 
-/// Bound addresses, and who may come in.
-pub(crate) struct Listeners<S> {
+/// Bound addresses, at which nothing is answered yet.
+pub(crate) struct Listeners {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    door: Door<S>,
 }
 
-impl<S: Site> Listeners<S> {
+impl Listeners {
     /// Binds every address. Needs a Tokio runtime around it. An error names the address, and says what to do with the
     /// option that named it.
-    pub(crate) fn bind(
-        listen: &[SocketAddr],
-        option: &str,
-        site: Arc<S>,
-        limits: Limits,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn bind(listen: &[SocketAddr], option: &str) -> anyhow::Result<Self> {
         let listeners = listen
             .iter()
             .map(|&address| {
@@ -83,14 +77,6 @@ impl<S: Site> Listeners<S> {
         Ok(Self {
             listeners,
             addresses,
-            door: Door {
-                site,
-                protocol: Arc::new(connection::protocol()),
-                places: Arc::new(Semaphore::new(limits.connections)),
-                refusals: Arc::new(Semaphore::new(REFUSALS)),
-                limits: Arc::new(limits),
-                phase: watch::Sender::new(Phase::Serving),
-            },
         })
     }
 
@@ -101,14 +87,23 @@ impl<S: Site> Listeners<S> {
 
     /// Serves until `shutdown` is ready. Then no connection is accepted, held requests are let go, and what is being sent
     /// may end within [`Limits::stop`].
-    pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            listeners, door, ..
-        } = self;
-        let limits = door.limits.clone();
-        let door = Arc::new(door);
+    pub(crate) async fn serve<S: Site>(
+        self,
+        site: Arc<S>,
+        limits: Limits,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let limits = Arc::new(limits);
+        let door = Arc::new(Door {
+            site,
+            protocol: Arc::new(connection::protocol()),
+            places: Arc::new(Semaphore::new(limits.connections)),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            limits: limits.clone(),
+            phase: watch::Sender::new(Phase::Serving),
+        });
         let mut accepting = JoinSet::new();
-        for listener in listeners {
+        for listener in self.listeners {
             accepting.spawn(accept(listener, door.clone()));
         }
         shutdown.await;
@@ -166,7 +161,8 @@ impl<S: Site> Door<S> {
         let task = async move {
             let traffic = site.traffic().clone();
             let _inside = traffic.connections.enter();
-            connection::serve(stream, &protocol, site, admission, &limits, phase).await;
+            let ip = peer.ip();
+            connection::serve(stream, ip, &protocol, site, admission, &limits, phase).await;
             drop(place);
         };
         tokio::spawn(task.instrument(tracing::debug_span!("connection", %peer)));

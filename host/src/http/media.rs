@@ -10,11 +10,21 @@ use super::{
     hold::{self, Phase},
     reply::{self, Bytewise, Response},
 };
-use crate::live::{Live, Media, Object, Snapshot};
+use crate::live::{self, Live, Media, Object, Snapshot};
 
-/// Media never change under their address, which never comes back (the presentation's id is in it), so caches may keep
-/// them for as long as anybody looks back. Six target durations is what RFC 8216bis, B.1 asks for at least.
+/// How long caches may keep media whose address never comes back (the presentation's id is in it): for as long as anybody
+/// looks back.
 const KEEP: u32 = 3_600;
+
+/// How long caches may keep an object. Six target durations is what RFC 8216bis, B.1 asks for at least, and all there is
+/// for a name that a plugin gave, since it may give it to something else that much later.
+fn keep(name: &str, target_duration: u32) -> HeaderValue {
+    let least = target_duration.saturating_mul(6);
+    match live::numbered(name) {
+        Some(_) => reply::max_age(KEEP.max(least), true),
+        None => reply::max_age(least, false),
+    }
+}
 
 /// The response to a request for a media object of a presentation, held until there is one.
 ///
@@ -43,7 +53,7 @@ pub(super) async fn respond(
                 return missing(&current);
             }
             Some(Object::NextPart(_) | Object::GrowingSegment(_)) => {}
-            Some(object) => return send(object, target_duration, conditions),
+            Some(object) => return send(object, keep(name, target_duration), conditions),
         }
         // Not kept while waiting: it would keep its media, too.
         drop(current);
@@ -63,7 +73,7 @@ fn missing(window: &Snapshot) -> Response {
     })
 }
 
-fn send(object: &Object, target_duration: u32, conditions: &Conditions) -> Response {
+fn send(object: &Object, cache_control: HeaderValue, conditions: &Conditions) -> Response {
     // The first piece tells media apart: a chunk's boxes hold its sequence number and its time, an init segment is its
     // first piece. Cheaper than a hash of everything, and made on demand.
     let (first, len) = match object {
@@ -77,7 +87,7 @@ fn send(object: &Object, target_duration: u32, conditions: &Conditions) -> Respo
     };
     let bytewise = Bytewise {
         content_type: HeaderValue::from_static("video/mp4"),
-        cache_control: reply::max_age(KEEP.max(target_duration.saturating_mul(6)), true),
+        cache_control,
         etag: document::etag(&format!("{}.{len:x}", document::tag(&[first]))),
         priority: HeaderValue::from_static(match object {
             Object::Init(_) => "u=2",

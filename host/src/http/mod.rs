@@ -5,6 +5,9 @@
 //! work of all who ask the same), a media object of the live window (`media`), the page, or `/healthz`. `body` sends
 //! media out of the memory that the window shares; nothing here copies it.
 //!
+//! Before any of it but `/healthz` is looked up, whoever decides who may watch is asked (`knock` reads what of the request
+//! that depends on, `pass` asks): without a permission, nobody learns so much as which addresses there are.
+//!
 //! A request may be *held* until the window reaches what it asks for. It ends with that, with the viewer hanging up,
 //! after three target durations, or when the server stops, whichever is first.
 
@@ -16,8 +19,11 @@ mod counts;
 mod document;
 mod documents;
 mod hold;
+mod knock;
 mod listen;
 mod media;
+mod overlay;
+mod pass;
 mod query;
 mod range;
 mod reply;
@@ -27,9 +33,14 @@ mod state;
 
 pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};
-pub(crate) use listen::could_listen;
+pub use pass::{Asking, Guard};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};
+pub(crate) use {
+    hold::Phase,
+    listen::{Listeners, Site, could_listen},
+    reply::{Response, header_only},
+};
 
 #[cfg(test)]
 mod tests;

@@ -13,10 +13,14 @@ pub(super) enum Malformed {
         "parameter {name} can't be decoded: after % come two hexadecimal digits, and what they say is UTF-8"
     )]
     Encoding { name: String },
-    #[error("parameter {name} is longer than {LONGEST} bytes")]
-    Length { name: String },
+    #[error("parameter {name} is longer than {longest} bytes")]
+    Length { name: String, longest: usize },
     #[error("parameters are given more than {MOST} times")]
     Count,
+    #[error(
+        "fields of the form can't be decoded: after % come two hexadecimal digits, and what they say is UTF-8"
+    )]
+    Form,
 }
 
 /// The declared parameters of a query, decoded, in its order, however often each comes. What isn't declared may be
@@ -24,6 +28,28 @@ pub(super) enum Malformed {
 ///
 /// A parameter without `=` has an empty value; `+` is a space (the URL standard's `application/x-www-form-urlencoded`).
 pub(super) fn parse(query: &str, declared: &[String]) -> Result<Vec<(String, String)>, Malformed> {
+    parse_within(query, declared, LONGEST)
+}
+
+/// All fields of a form, decoded, in its order. Whoever reads it has bounded it.
+pub(super) fn all(form: &str) -> Result<Vec<(String, String)>, Malformed> {
+    form.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            decode(name, true)
+                .zip(decode(value, true))
+                .ok_or(Malformed::Form)
+        })
+        .collect()
+}
+
+/// The same as [`parse`], with values of up to so many bytes.
+pub(super) fn parse_within(
+    query: &str,
+    declared: &[String],
+    longest: usize,
+) -> Result<Vec<(String, String)>, Malformed> {
     let mut pairs = Vec::new();
     if declared.is_empty() {
         return Ok(pairs);
@@ -33,8 +59,8 @@ pub(super) fn parse(query: &str, declared: &[String]) -> Result<Vec<(String, Str
         let Some(name) = decode(name, true).filter(|name| declared.contains(name)) else {
             continue;
         };
-        if value.len() > LONGEST {
-            return Err(Malformed::Length { name });
+        if value.len() > longest {
+            return Err(Malformed::Length { name, longest });
         }
         if pairs.len() == MOST {
             return Err(Malformed::Count);
@@ -207,7 +233,8 @@ mod tests {
                 &declared()
             ),
             Err(Malformed::Length {
-                name: "_HLS_msn".into()
+                name: "_HLS_msn".into(),
+                longest: LONGEST,
             })
         );
         assert_eq!(

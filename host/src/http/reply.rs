@@ -16,16 +16,18 @@ use hyper::{
 
 use super::{body::Body, conditions::Conditions, document::Document, hold::LetGo};
 
-pub(super) type Response = hyper::Response<Body>;
+pub(crate) type Response = hyper::Response<Body>;
 
 /// The methods there are.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+/// With those of a plugin that takes forms.
+const METHODS_AND_FORMS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS, POST");
 
 /// RFC 9218. hyper sends HTTP/2 streams as they come; the field is for whatever stands in front of us.
 pub(super) const PRIORITY: HeaderName = HeaderName::from_static("priority");
 
 /// Starts a response that pages on other hosts may use.
-fn begin(status: StatusCode) -> Response {
+pub(super) fn begin(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -70,6 +72,28 @@ pub(super) fn not_found(text: impl Into<Cow<'static, str>>) -> Response {
     line(StatusCode::NOT_FOUND, text)
 }
 
+/// Leads from a token without a slash after it to the one with it.
+pub(super) fn with_slash(location: &str, query: Option<&str>) -> Response {
+    let location = match query {
+        Some(query) => format!("{location}?{query}"),
+        None => location.to_owned(),
+    };
+    let mut response = line(StatusCode::FOUND, "a token is followed by a slash");
+    // It came as an address, and an address is a header value.
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// 204: there is nothing to say, and nothing is wrong.
+pub(super) fn nothing() -> Response {
+    let mut response = begin(StatusCode::NO_CONTENT);
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
+}
+
 /// 503: asking again helps.
 pub(super) fn unavailable(text: impl Into<Cow<'static, str>>) -> Response {
     let mut response = line(StatusCode::SERVICE_UNAVAILABLE, text);
@@ -87,11 +111,11 @@ pub(super) fn let_go(why: LetGo) -> Response {
 }
 
 /// The answer to `OPTIONS`: of CORS's preflight, and of who wants to know the methods.
-pub(super) fn options() -> Response {
+pub(super) fn options(forms: bool) -> Response {
     let mut response = begin(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    headers.insert(ALLOW, METHODS);
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(ALLOW, methods(forms));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods(forms));
     // The star does not include Authorization.
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
@@ -101,12 +125,24 @@ pub(super) fn options() -> Response {
     response
 }
 
-pub(super) fn method_not_allowed() -> Response {
+fn methods(forms: bool) -> HeaderValue {
+    match forms {
+        true => METHODS_AND_FORMS,
+        false => METHODS,
+    }
+}
+
+pub(super) fn method_not_allowed(forms: bool) -> Response {
     let mut response = line(
         StatusCode::METHOD_NOT_ALLOWED,
-        "only GET, HEAD and OPTIONS work here: this is for watching",
+        match forms {
+            true => {
+                "only GET, HEAD, OPTIONS and the POST of a form work here: this is for watching"
+            }
+            false => "only GET, HEAD and OPTIONS work here: this is for watching",
+        },
     );
-    response.headers_mut().insert(ALLOW, METHODS);
+    response.headers_mut().insert(ALLOW, methods(forms));
     response
 }
 
@@ -162,7 +198,7 @@ pub(super) fn max_age(seconds: u32, immutable: bool) -> HeaderValue {
 }
 
 /// A response without content, which has the fields of the one that has some.
-pub(super) fn header_only(mut response: Response) -> Response {
+pub(crate) fn header_only(mut response: Response) -> Response {
     *response.body_mut() = Body::empty();
     response
 }

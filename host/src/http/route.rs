@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::{net::IpAddr, pin::pin, sync::Arc};
 
 use hyper::{
     HeaderMap, Method, StatusCode,
-    header::{CONNECTION, COOKIE},
+    body::Incoming,
+    header::CONNECTION,
     http::{HeaderValue, request::Parts},
 };
 use tokio::{sync::watch, time::Instant};
@@ -13,20 +14,26 @@ use super::{
     document::Document,
     documents::{Cache, Reply},
     hold::{self, FIRST_PICTURE, Phase},
+    knock::{self, Address, Knock, NoAddress},
     listen::Site,
-    media, query,
+    media,
+    overlay::{self, Overlay},
+    pass::{self, Guard, Pass},
+    query,
     reply::{self, DocumentFields, Response},
     state::{Health, Page},
 };
 use crate::{
     live::{Live, Snapshot},
-    plugin::{DocumentSpec, Inputs, Request, Scope},
+    plugin::{DocumentSpec, Inputs, Reads, Request, Scope},
 };
 
 /// What answers are made from, shared by all connections.
 pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) cache: Arc<Cache>,
+    pub(super) guard: Arc<dyn Guard>,
+    pub(super) overlay: Overlay,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
     pub(super) counts: Arc<Counts>,
@@ -35,6 +42,8 @@ pub(super) struct Shared {
 /// A request, read: it owns little, and nothing of the connection's buffer.
 pub(super) struct Asked {
     wanted: Wanted,
+    /// What is to be asked before. `None` where nothing is.
+    knock: Option<Box<Knock>>,
     conditions: Conditions,
 }
 
@@ -52,6 +61,7 @@ enum Wanted {
         presentation: Box<str>,
         name: Box<str>,
     },
+    Overlay(overlay::Wanted),
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -61,8 +71,8 @@ impl Wanted {
         match self {
             Self::Page => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } => Kind::Document,
-            Self::Media { .. } => Kind::Media,
+            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
             Self::Done(_) => Kind::Other,
         }
     }
@@ -71,17 +81,32 @@ impl Wanted {
 impl Site for Shared {
     type Asked = Asked;
 
-    fn read(&self, request: &Parts) -> Asked {
-        Asked {
-            wanted: self.wanted(request).unwrap_or_else(Wanted::Done),
-            conditions: Conditions::of(&request.method, &request.headers),
+    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Asked {
+        let conditions = Conditions::of(&head.method, &head.headers);
+        match self.at_the_door(head, body, peer) {
+            Ok((address, knock)) => Asked {
+                wanted: self
+                    .wanted(head, &address.path)
+                    .unwrap_or_else(Wanted::Done),
+                knock: knock.map(Box::new),
+                conditions,
+            },
+            Err(response) => Asked {
+                wanted: Wanted::Done(response),
+                knock: None,
+                conditions,
+            },
         }
     }
 
     async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
         let _waiting = self.counts.waiting.enter();
         let kind = asked.wanted.kind();
-        let response = self.respond(asked, phase).await;
+        let head = asked.conditions.head;
+        let mut response = self.respond(asked, phase).await;
+        if head {
+            response = reply::header_only(response);
+        }
         self.counts.requests.answered(kind, response.status());
         response
     }
@@ -108,19 +133,42 @@ impl Site for Shared {
 }
 
 impl Shared {
-    fn wanted(&self, request: &Parts) -> Result<Wanted, Box<Response>> {
-        if request.method == Method::OPTIONS {
-            return Err(reply::options().into());
+    /// What is asked for, and the request for permission that comes before. What needs none is answered here: it is the
+    /// same for everybody, and says nothing of what there is.
+    fn at_the_door(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        peer: IpAddr,
+    ) -> Result<(Address, Option<Knock>), Box<Response>> {
+        let reads = self.guard.reads();
+        let forms = reads.iter().any(Reads::takes_forms);
+        // CORS asks without credentials whether it may ask with some.
+        if head.method == Method::OPTIONS {
+            return Err(reply::options(forms).into());
         }
-        if request.method != Method::GET && request.method != Method::HEAD {
-            return Err(reply::method_not_allowed().into());
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&head.method) {
+            return Err(reply::method_not_allowed(forms).into());
         }
-        let path = query::decode_path(request.uri.path()).ok_or_else(|| {
-            Box::new(reply::not_found(
+        let address = Address::of(head.uri.path()).map_err(|why| match why {
+            NoAddress::Undecodable => Box::new(reply::not_found(
                 "no address here has such characters in it",
-            ))
+            )),
+            NoAddress::NoSlash(location) => {
+                Box::new(reply::with_slash(&location, head.uri.query()))
+            }
         })?;
-        let below = match &*path {
+        let reads = match &*address.path {
+            "/healthz" => Arc::default(),
+            _ => reads,
+        };
+        let knock = Knock::read(reads, head, body, &address, peer)
+            .map_err(|why| Box::new(pass::unreadable(why)))?;
+        Ok((address, knock))
+    }
+
+    fn wanted(&self, request: &Parts, path: &str) -> Result<Wanted, Box<Response>> {
+        let below = match path {
             "/" => return Ok(Wanted::Page),
             "/healthz" => return Ok(Wanted::Health),
             path => path.strip_prefix("/cam/"),
@@ -131,6 +179,14 @@ impl Shared {
             Some((presentation, name)) => (Some(presentation), name),
             None => (None, below),
         };
+        // No presentation is called that, and no document.
+        match (presentation, name) {
+            (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
+            (Some("overlay"), image) => {
+                return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
+            }
+            _ => {}
+        }
         let scope = match presentation {
             Some(_) => Scope::Presentation,
             None => Scope::Stream,
@@ -157,12 +213,49 @@ impl Shared {
         }
     }
 
+    /// Asks for permission, and then for what is wanted, for as long as the permission holds.
     async fn respond(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
-        let Asked { wanted, conditions } = asked;
-        let response = match wanted {
+        let Asked {
+            wanted,
+            knock,
+            conditions,
+        } = asked;
+        let Some(knock) = knock else {
+            return self.look_up(wanted, &conditions, phase).await;
+        };
+        let mut pass = match Pass::ask(&*self.guard, *knock, phase).await {
+            Ok(pass) => pass,
+            Err(response) => return response,
+        };
+        let mut phase_of_asking = phase.clone();
+        let mut response = pin!(self.look_up(wanted, &conditions, phase));
+        loop {
+            tokio::select! {
+                biased;
+                mut response = &mut response => {
+                    pass.sign(&mut response);
+                    return response;
+                }
+                // It may be renewed, so that a player notices nothing.
+                () = pass.ended() => {
+                    if let Err(response) = pass.renew(&*self.guard, &mut phase_of_asking).await {
+                        return response;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look_up(
+        &self,
+        wanted: Wanted,
+        conditions: &Conditions,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Response {
+        match wanted {
             Wanted::Done(response) => *response,
             Wanted::Health => self.health(),
-            Wanted::Page => self.page(&conditions),
+            Wanted::Page => self.page(conditions),
             Wanted::Document {
                 presentation,
                 documents,
@@ -170,20 +263,17 @@ impl Shared {
                 request,
             } => match self.window(presentation.as_deref(), phase).await {
                 Ok(window) => {
-                    self.document(documents, index, request, window, &conditions, phase)
+                    self.document(documents, index, request, window, conditions, phase)
                         .await
                 }
                 Err(response) => response,
             },
             Wanted::Media { presentation, name } => match self.live.presentation(&presentation) {
-                Some(window) => media::respond(&self.live, window, &name, &conditions, phase).await,
+                Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
             },
-        };
-        if conditions.head {
-            return reply::header_only(response);
+            Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
-        response
     }
 
     /// The window of a presentation, or the current one, which is waited for.
@@ -305,21 +395,13 @@ fn inputs(query: &str, headers: &HeaderMap, reads: &Inputs) -> Result<Request, B
         query,
         ..Request::default()
     };
-    // What isn't text is nothing that a plugin could read.
     for name in &reads.headers {
-        for value in headers.get_all(name).iter().flat_map(HeaderValue::to_str) {
+        for value in knock::texts(headers, name) {
             request.headers.push((name.clone(), value.to_owned()));
         }
     }
-    if !reads.cookies.is_empty() {
-        for field in headers.get_all(COOKIE).iter().flat_map(HeaderValue::to_str) {
-            for (name, value) in field.split(';').filter_map(|pair| pair.split_once('=')) {
-                if reads.cookies.iter().any(|declared| declared == name.trim()) {
-                    let pair = (name.trim().to_owned(), value.trim().to_owned());
-                    request.cookies.push(pair);
-                }
-            }
-        }
+    for (name, value) in knock::cookies(headers, &reads.cookies) {
+        request.cookies.push((name.to_owned(), value.to_owned()));
     }
     Ok(request)
 }

@@ -2,13 +2,23 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{documents::Cache, listen::Listeners, route::Shared, state::State};
+use super::{
+    documents::Cache,
+    listen::Listeners,
+    overlay::Overlay,
+    route::Shared,
+    state::{Limits, State},
+};
 
 /// Files that the rest of the program may have open: cameras, plugins, logs, the operator's connections.
 const OTHER_FILES: u64 = 128;
 
 /// The viewers' server, bound to its addresses.
-pub struct Server(Listeners<Shared>);
+pub struct Server {
+    listeners: Listeners,
+    site: Arc<Shared>,
+    limits: Limits,
+}
 
 impl Server {
     /// Binds every address, and raises the limit of open files as far as it goes, since every viewer is one.
@@ -18,25 +28,30 @@ impl Server {
         let mut limits = state.limits;
         limits.connections = connections(limits.connections, raise_file_limit());
         let cache = Cache::new(state.documents, state.live.clone(), state.counts.clone());
-        let site = Shared {
-            live: state.live,
-            cache,
-            page: state.page,
-            health: state.health,
-            counts: state.counts,
-        };
-        Listeners::bind(listen, "--listen", Arc::new(site), limits).map(Self)
+        Ok(Self {
+            listeners: Listeners::bind(listen, "--listen")?,
+            site: Arc::new(Shared {
+                live: state.live,
+                cache,
+                guard: state.guard,
+                overlay: Overlay::new(state.overlay),
+                page: state.page,
+                health: state.health,
+                counts: state.counts,
+            }),
+            limits,
+        })
     }
 
     /// The addresses, in the order of `listen`; port 0 has become the port that was given.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        self.0.local_addrs()
+        self.listeners.local_addrs()
     }
 
     /// Serves until `shutdown` is ready. Then no connection is accepted, held requests are let go, and what is being sent
-    /// may end within [`Limits::stop`](super::Limits::stop).
+    /// may end within [`Limits::stop`].
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        self.0.serve(shutdown).await;
+        self.listeners.serve(self.site, self.limits, shutdown).await;
     }
 }
 

@@ -8,8 +8,9 @@ use super::{
     counts::Counts,
     document::{self, Document},
     documents::Documents,
+    pass::Guard,
 };
-use crate::live::Live;
+use crate::{live::Live, overlay::Board};
 
 /// What the viewers' server serves, and within which limits.
 pub struct State {
@@ -17,6 +18,10 @@ pub struct State {
     pub live: Arc<Live>,
     /// Who writes the documents.
     pub documents: Arc<dyn Documents>,
+    /// Who decides who may watch.
+    pub guard: Arc<dyn Guard>,
+    /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
+    pub overlay: Option<Arc<Board>>,
     /// What `/` answers.
     pub page: Page,
     /// What `/healthz` answers.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Subject, report};
 use crate::{
-    plugin::{Hook, Object, Request, Visit, Workbench, trial},
+    plugin::{Hook, Knock, Object, Request, Workbench, trial},
     time::MediaTime,
 };
 
@@ -139,11 +139,11 @@ fn measure(
             Ok(started.elapsed())
         }),
         Hook::Auth => {
-            let visit = Visit {
+            let visit = Knock {
                 path: "/cam/live.m3u8".to_owned(),
                 method: "GET".to_owned(),
                 peer: "203.0.113.9".to_owned(),
-                ..Visit::default()
+                ..Knock::default()
             };
             row("decide".to_owned(), workbench, &mut |workbench, _| {
                 let started = Instant::now();

@@ -95,7 +95,7 @@ mod tests {
         let findings = examine(cli).unwrap();
         assert_eq!(findings[0].level, Level::Wrong);
         assert!(findings[0].text.contains("`listen`"), "{:?}", findings[0]);
-        for subject in ["port", "clock", "memory", "plugin"] {
+        for subject in ["port", "clock", "memory", "plugins"] {
             assert!(
                 findings.iter().any(|finding| finding.subject == subject),
                 "{subject}"

@@ -97,6 +97,8 @@ pub struct Segment {
     pub duration: Duration,
     /// It doesn't continue the segment before, in time or in coding.
     pub discontinuity: bool,
+    /// It shows the slate, since the camera is lost: when its last picture was captured.
+    pub lost_since: Option<Wall>,
     /// No part will follow.
     pub complete: bool,
     /// The finished parts. Empty once they have become too old to be asked for; the bytes are then in `media` alone.

@@ -3,14 +3,25 @@
 //! The publisher replaces an immutable [`Snapshot`] with every part; readers take the current one and are woken by the
 //! change. Media bytes live in [`bytes::Bytes`] that chunks, parts and segments share, so what was evicted lives on for as long as
 //! a response that is running needs it.
+//!
+//! What an object is called is a number or somebody's choice ([`Naming`]); [`Names`] has it before it is needed. A snapshot
+//! leads from names to objects, so a name means something exactly as long as its object can be asked for.
 
+mod frame;
 mod media;
+mod names;
+mod naming;
+mod numbering;
 mod ring;
 mod snapshot;
 mod window;
 
+pub use frame::Frame;
 pub use media::{Chunk, InitSegment, Media, Part, Segment};
-pub use ring::{Numbers, Opening, Ring};
+pub use names::Names;
+pub use naming::{Answer, ENDINGS, Nameless, Naming, check_name, check_template};
+pub use numbering::{Kind, numbered};
+pub use ring::{Opening, Ring};
 pub use snapshot::{Object, Position, Presentation, Rendition, Snapshot};
 pub use window::Live;
 

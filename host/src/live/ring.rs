@@ -1,13 +1,19 @@
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use super::{
-    InitSegment, Media, Object, Part, Position, Presentation, Rendition, Segment, Snapshot,
+    InitSegment, Kind, Media, Names, Object, Part, Position, Presentation, Rendition, Segment,
+    Snapshot,
 };
-use crate::time::{MediaTime, Wall};
+use crate::{
+    h264::ParameterSets,
+    time::{MediaTime, Wall},
+};
 
 /// How a segment begins.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Opening {
     pub captured: Wall,
     /// It doesn't continue the segment before.
     pub discontinuity: bool,
+    /// It shows the slate: when the last picture of the camera was captured.
+    pub lost_since: Option<Wall>,
 }
 
 /// The publisher's side of the window: the segments of one presentation, of which [`Ring::snapshot`] makes what readers
@@ -28,16 +36,22 @@ pub struct Opening {
 /// A segment is listed while the window needs it, and stays available for as long again afterwards, since a player may
 /// hold a playlist of that age (RFC 8216bis, 6.2.2). Its parts are forgotten three target durations after the playlist
 /// stops listing them; the same bytes remain in the segment.
+///
+/// An object gets its name when the window first mentions it, and keeps it: a segment as it begins, a part as the one
+/// before it is complete. With the object, the window forgets the name.
 #[derive(Debug)]
 pub struct Ring {
     presentation: Arc<Presentation>,
     byte_limit: u64,
+    names: Names,
+    /// All that may still be asked for, or used again.
+    inits: Vec<Weak<InitSegment>>,
     /// No longer listed, still available.
     unlisted: VecDeque<Arc<Segment>>,
     listed: VecDeque<Arc<Segment>>,
     open: Option<Open>,
-    next_sequence: u64,
-    next_serial: u64,
+    /// What the part that comes next is called.
+    next_part: Arc<str>,
     discontinuity_sequence: u64,
     peak_bitrate: u64,
     over_limit: bool,
@@ -53,26 +67,19 @@ struct Open {
     parts: Vec<Arc<Part>>,
 }
 
-/// Numbers that go on through all presentations of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers {
-    /// Media sequence number of the next segment.
-    pub sequence: u64,
-    /// Serial of the next part.
-    pub serial: u64,
-}
-
 impl Ring {
     /// An empty window that holds at most about `byte_limit` bytes of media.
-    pub fn new(presentation: Arc<Presentation>, numbers: Numbers, byte_limit: u64) -> Self {
+    pub fn new(presentation: Arc<Presentation>, mut names: Names, byte_limit: u64) -> Self {
+        names.forget_given();
         Self {
             presentation,
             byte_limit,
+            next_part: names.take(Kind::Part),
+            names,
+            inits: Vec::new(),
             unlisted: VecDeque::new(),
             listed: VecDeque::new(),
             open: None,
-            next_sequence: numbers.sequence,
-            next_serial: numbers.serial,
             discontinuity_sequence: 0,
             peak_bitrate: 0,
             over_limit: false,
@@ -80,22 +87,46 @@ impl Ring {
         }
     }
 
-    /// Where the next presentation goes on counting.
-    pub fn numbers(&self) -> Numbers {
-        Numbers {
-            sequence: self.next_sequence,
-            serial: self.next_serial,
-        }
+    /// What objects will be called, to be waited for where there is time, or to be handed to the next presentation. The
+    /// ring is of no use without.
+    pub fn names(&mut self) -> &mut Names {
+        &mut self.names
+    }
+
+    /// Names an init segment. It may be used for any number of segments, as long as somebody keeps it.
+    pub fn init_segment(
+        &mut self,
+        data: Bytes,
+        parameter_sets: Arc<ParameterSets>,
+        captured: Wall,
+    ) -> Arc<InitSegment> {
+        let init = Arc::new(InitSegment {
+            path: self.names.take(Kind::Init),
+            data,
+            parameter_sets,
+        });
+        // When the next one is needed, nobody knows.
+        self.names.foresee(Kind::Init, captured, Duration::ZERO);
+        self.inits.push(Arc::downgrade(&init));
+        init
     }
 
     /// Completes the open segment and begins another.
     pub fn begin_segment(&mut self, opening: Opening) {
+        let empty = self.open.take_if(|open| open.parts.is_empty());
         self.complete_segment();
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
+        self.tell_names_in_use(opening.start);
+        // Of an empty one nothing was published but its number and its name.
+        let (sequence, path) = match empty {
+            Some(empty) => (empty.sequence, empty.path),
+            None => (self.names.next_sequence(), self.names.take(Kind::Segment)),
+        };
+        let length = self.presentation.timing.segment;
+        self.names
+            .foresee(Kind::Segment, opening.captured.after(length), length);
         self.open = Some(Open {
             sequence,
-            path: format!("segment-{sequence}.m4s").into(),
+            path,
             opening,
             duration: Duration::ZERO,
             parts: Vec::new(),
@@ -104,15 +135,18 @@ impl Ring {
 
     /// Adds a part to the open segment. One must be open.
     pub fn push_part(&mut self, duration: Duration, independent: bool, media: Media) {
-        let path = self.part_path();
-        self.next_serial += 1;
         let open = self
             .open
             .as_mut()
             .expect("a part is pushed into an open segment");
         open.duration += duration;
+        let target = self.presentation.timing.part_target;
+        // The part after the one that begins now.
+        let after_next = open.opening.captured.after(open.duration + target);
+        let next = self.names.take(Kind::Part);
+        self.names.foresee(Kind::Part, after_next, target);
         open.parts.push(Arc::new(Part {
-            path,
+            path: std::mem::replace(&mut self.next_part, next),
             duration,
             independent,
             media,
@@ -125,15 +159,33 @@ impl Ring {
         self.ended = true;
     }
 
-    fn part_path(&self) -> Arc<str> {
-        format!("part-{}.m4s", self.next_serial).into()
+    fn tell_names_in_use(&mut self, now: MediaTime) {
+        self.inits.retain(|init| init.strong_count() > 0);
+        let inits: Vec<_> = self.inits.iter().filter_map(Weak::upgrade).collect();
+        let names = [&self.next_part]
+            .into_iter()
+            .chain(inits.iter().map(|init| &init.path))
+            .chain(
+                self.unlisted
+                    .iter()
+                    .chain(&self.listed)
+                    .flat_map(|segment| {
+                        segment
+                            .parts
+                            .iter()
+                            .map(|part| &part.path)
+                            .chain([&segment.path])
+                    }),
+            );
+        // RFC 8216bis, B.1: caches keep media for six target durations. The seventh is for the segment that passes between
+        // two looks at what is in use.
+        let reserved = Duration::from_secs(u64::from(self.presentation.timing.target_duration) * 7);
+        self.names.in_use(now, reserved, names.map(|name| &**name));
     }
 
     fn complete_segment(&mut self) {
         let Some(open) = self.open.take() else { return };
         if open.parts.is_empty() {
-            // Nothing of it was published but its number, which the next segment takes.
-            self.next_sequence = open.sequence;
             return;
         }
         let segment = open.segment(true);
@@ -226,11 +278,14 @@ impl Ring {
                 parts: u32::try_from(open.parts.len()).unwrap_or(u32::MAX),
             },
             None => Position {
-                sequence: self.next_sequence,
+                sequence: match self.listed.back() {
+                    Some(last) => last.sequence + 1,
+                    None => self.names.next_sequence(),
+                },
                 parts: 0,
             },
         };
-        let next_part = (!self.ended).then(|| self.part_path());
+        let next_part = (!self.ended).then(|| self.next_part.clone());
         Snapshot {
             presentation: self.presentation.clone(),
             position,
@@ -301,6 +356,7 @@ impl Open {
             captured: self.opening.captured,
             duration: self.duration,
             discontinuity: self.opening.discontinuity,
+            lost_since: self.opening.lost_since,
             complete,
             parts: self.parts.clone(),
             media,
@@ -317,9 +373,14 @@ fn bitrate(bytes: u64, duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::{cmaf::Timing, h264::ParameterSets};
+    use crate::{
+        cmaf::Timing,
+        h264::ParameterSets,
+        live::{Answer, Nameless, Naming},
+    };
 
     fn ring(byte_limit: u64) -> Ring {
         let timing = Timing {
@@ -330,25 +391,19 @@ mod tests {
             window: Duration::from_secs(10),
         };
         let id = "abc".into();
-        let numbers = Numbers {
-            sequence: 100,
-            serial: 7,
-        };
-        Ring::new(Arc::new(Presentation { id, timing }), numbers, byte_limit)
+        let names = Names::new(None, Wall(100_000_000));
+        Ring::new(Arc::new(Presentation { id, timing }), names, byte_limit)
     }
 
     fn push(ring: &mut Ring, discontinuity: bool) {
-        let sets = ParameterSets::example(64);
-        let init = Arc::new(InitSegment {
-            path: "init-0.mp4".into(),
-            data: Bytes::from_static(b"init"),
-            parameter_sets: Arc::new(sets),
-        });
+        let sets = Arc::new(ParameterSets::example(64));
+        let init = ring.init_segment(Bytes::from_static(b"init"), sets, Wall(0));
         ring.begin_segment(Opening {
             init,
             start: MediaTime(0),
             captured: Wall(0),
             discontinuity,
+            lost_since: None,
         });
         for _ in 0..2 {
             let media = Media {
@@ -384,9 +439,9 @@ mod tests {
             Some(Object::Segment(_))
         ));
         assert!(snapshot.objects.get("segment-118.m4s").is_none());
-        assert_eq!(snapshot.next_part.as_deref(), Some("part-87.m4s"));
+        assert_eq!(snapshot.next_part.as_deref(), Some("part-80.m4s"));
         assert!(matches!(
-            snapshot.objects.get("part-87.m4s"),
+            snapshot.objects.get("part-80.m4s"),
             Some(Object::NextPart(_))
         ));
     }
@@ -432,6 +487,89 @@ mod tests {
         let snapshot = ring.snapshot();
         assert_eq!(snapshot.segments[0].sequence, 109);
         assert_eq!(snapshot.discontinuity_sequence, 1);
+    }
+
+    /// Answers at once with what a test says.
+    struct Says<F>(F);
+
+    impl<F: Fn(Nameless) -> String + Send + Sync> Naming for Says<F> {
+        fn name(&self, object: Nameless) -> Answer {
+            let (sender, answer) = oneshot::channel();
+            sender.send(Some(self.0(object))).unwrap();
+            answer
+        }
+    }
+
+    fn named(say: impl Fn(Nameless) -> String + Send + Sync + 'static) -> Ring {
+        let mut ring = ring(u64::MAX);
+        let mut names = Names::new(Some(Arc::new(Says(say))), Wall(100_000_000));
+        for kind in [Kind::Init, Kind::Segment, Kind::Part] {
+            names.foresee(kind, Wall(0), Duration::from_secs(1));
+        }
+        ring = Ring::new(ring.presentation, names, u64::MAX);
+        ring
+    }
+
+    /// What a name leads to, among all there are.
+    fn kinds(snapshot: &Snapshot) -> [usize; 5] {
+        let mut counts = [0; 5];
+        for object in snapshot.objects.values() {
+            counts[match object {
+                Object::Init(_) => 0,
+                Object::Segment(_) => 1,
+                Object::GrowingSegment(_) => 2,
+                Object::Part(_) => 3,
+                Object::NextPart(_) => 4,
+            }] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn objects_are_called_what_they_were_named_and_found_by_it_until_they_are_evicted() {
+        let mut ring = named(|object| format!("{:?}/{}", object.kind, object.number));
+        push(&mut ring, false);
+        let first = ring.snapshot();
+        let growing = &first.segments[0];
+        assert_eq!(&*growing.path, "Segment/100.m4s");
+        assert_eq!(&*growing.parts[0].path, "Part/100000.m4s");
+        assert_eq!(&*growing.init.path, "Init/100000.mp4");
+        assert_eq!(first.next_part.as_deref(), Some("Part/100002.m4s"));
+        assert_eq!(kinds(&first), [1, 0, 1, 2, 1]);
+        for _ in 1..40 {
+            push(&mut ring, false);
+        }
+        let snapshot = ring.snapshot();
+        assert!(snapshot.objects.contains_key("Segment/119.m4s"));
+        assert!(!snapshot.objects.contains_key("Segment/118.m4s"));
+        for segment in &snapshot.segments {
+            assert!(snapshot.objects.contains_key(&segment.path));
+            assert!(snapshot.objects.contains_key(&segment.init.path));
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_each_object_has_an_address_of_its_own() {
+        // Two names for everything, and now and then none that is one.
+        let mut ring = named(|object| match object.number % 5 {
+            0 => "../up".into(),
+            1 => String::new(),
+            n => format!("name-{}", n % 2),
+        });
+        for _ in 0..40 {
+            push(&mut ring, false);
+            let snapshot = ring.snapshot();
+            let listed: usize = snapshot.segments.iter().map(|s| s.parts.len()).sum();
+            let [inits, segments, growing, parts, next] = kinds(&snapshot);
+            assert_eq!((growing, next), (1, 1));
+            assert!(parts >= listed && segments + growing >= snapshot.segments.len());
+            let distinct: std::collections::HashSet<_> = snapshot
+                .segments
+                .iter()
+                .map(|s| Arc::as_ptr(&s.init))
+                .collect();
+            assert!(inits >= distinct.len());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::Snapshot;
+use super::{Frame, Snapshot};
 
 /// How many presentations that ended stay available: players of the last one may still be reading its tail.
 const REMEMBERED: usize = 2;
@@ -13,6 +13,7 @@ const REMEMBERED: usize = 2;
 pub struct Live {
     current: watch::Sender<Option<Arc<Snapshot>>>,
     ended: ArcSwap<Vec<Arc<Snapshot>>>,
+    frames: watch::Sender<Option<Frame>>,
 }
 
 impl Default for Live {
@@ -20,6 +21,7 @@ impl Default for Live {
         Self {
             current: watch::Sender::new(None),
             ended: ArcSwap::default(),
+            frames: watch::Sender::new(None),
         }
     }
 }
@@ -33,6 +35,16 @@ impl Live {
     /// Wakes with every part, every segment, every end and every new presentation.
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.current.subscribe()
+    }
+
+    /// The picture that was published last. Wakes with every one; who is slow misses some.
+    pub fn frames(&self) -> watch::Receiver<Option<Frame>> {
+        self.frames.subscribe()
+    }
+
+    /// Tells of a picture. The publisher calls this, with every one.
+    pub fn tell(&self, frame: Frame) {
+        self.frames.send_replace(Some(frame));
     }
 
     /// The window of one presentation: the current one, or one that ended lately.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-use super::{DocumentSpec, TimingRequest, documents, generation::Generation, timing};
+use super::{DocumentSpec, Hook, Reads, TimingRequest, documents, generation::Generation, timing};
 
 /// What the plugins of a host say together, found to be without contradiction.
 pub(super) struct Agreement {
@@ -12,6 +12,12 @@ pub(super) struct Agreement {
     pub(super) documents: Arc<[DocumentSpec]>,
     /// For each of `documents`, which plugin writes it.
     writers: Vec<usize>,
+    /// Which plugin names objects, if any does.
+    pub(super) namer: Option<usize>,
+    /// What each of the plugins looks at that all have to let a viewer in.
+    pub(super) reads: Arc<[Reads]>,
+    /// For each of `reads`, which plugin it is.
+    pub(super) guards: Vec<usize>,
 }
 
 impl Agreement {
@@ -47,10 +53,27 @@ impl Agreement {
                 writers.push(index);
             }
         }
+        let mut namers = (0..plugins.len()).filter(|&index| plugins[index].has(Hook::Naming));
+        let namer = namers.next();
+        if let (Some(one), Some(other)) = (namer, namers.next()) {
+            bail!(
+                "plugins {} and {} both name media objects, and each object has one name; load one of them",
+                plugins[one].name,
+                plugins[other].name
+            );
+        }
         Ok(Self {
             timing,
             documents: merged.into(),
             writers,
+            namer,
+            reads: plugins
+                .iter()
+                .filter_map(|plugin| plugin.facts.reads.clone())
+                .collect(),
+            guards: (0..plugins.len())
+                .filter(|&index| plugins[index].facts.reads.is_some())
+                .collect(),
         })
     }
 

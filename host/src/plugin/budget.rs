@@ -43,7 +43,8 @@ impl Budget {
     }
 }
 
-fn thread_time() -> Duration {
+/// Processor time that this thread has used.
+pub(super) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).expect("a thread's time is never negative"),

@@ -4,15 +4,14 @@ use super::{
     failure::flat,
     inputs::{self, is_token},
 };
+use crate::live::ENDINGS;
 
 /// Documents that one plugin may write.
 const DOCUMENTS_MOST: usize = 32;
 /// Bytes of a document's path, and of a content type.
 const NAME_MOST: usize = 100;
 /// Addresses below `/cam/` that the host answers itself.
-const HOST_NAMES: [&str; 3] = ["live.mp4", "snapshot.jpg", "mjpeg"];
-/// Endings of media names, with which a document could take the address of a segment.
-const MEDIA_ENDINGS: [&str; 3] = [".m4s", ".mp4", ".m4v"];
+const HOST_NAMES: [&str; 4] = ["live.mp4", "snapshot.jpg", "mjpeg", "overlay"];
 
 /// Turns what a plugin says of its documents into our own type, or says what is wrong with it.
 pub(super) fn check(documents: Vec<playlist::Document>) -> Result<Vec<DocumentSpec>, String> {
@@ -79,14 +78,15 @@ fn check_path(path: &str) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if HOST_NAMES.contains(&path) || MEDIA_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
+    // With the ending of media, a document could take the address of a segment.
+    if HOST_NAMES.contains(&path) || ENDINGS.iter().any(|ending| path.ends_with(ending)) {
         return Err("names like this belong to the host and its media; choose another".to_owned());
     }
     Ok(())
 }
 
 /// `type/subtype`, with parameters or without, on one line.
-fn check_content_type(content_type: &str) -> Result<(), String> {
+pub(super) fn check_content_type(content_type: &str) -> Result<(), String> {
     let essence = content_type
         .split(';')
         .next()

@@ -54,6 +54,14 @@ pub enum CallError {
         /// Why it failed last.
         cause: String,
     },
+    /// Too many calls wait for the plugin already. That is nothing it did wrong.
+    #[error(
+        "plugin {plugin} has more to do than it can: the call was given up before its turn came"
+    )]
+    Busy {
+        /// Name of the plugin.
+        plugin: String,
+    },
 }
 
 /// A call of an import for which the configuration holds no grant.

@@ -37,6 +37,8 @@ pub struct Description {
 /// instances of it. It never changes; another file or another configuration is another generation.
 pub(super) struct Generation {
     pub(super) name: Arc<str>,
+    /// Which one of the plugin's generations it is, counted from 1; 0 until it serves.
+    pub(super) number: u64,
     pub(super) description: Description,
     pub(super) origin: PluginOrigin,
     pub(super) facts: Facts,
@@ -108,6 +110,7 @@ impl Generation {
 
         Ok(Self {
             name,
+            number: 0,
             description,
             origin,
             facts,

@@ -120,7 +120,7 @@ impl Found {
     fn in_component(pre: &InstancePre<HostState>) -> wasmtime::Result<Self> {
         let component = pre.component();
         let interface =
-            |name: &str| component.get_export_index(None, &format!("picam:plugin/{name}@0.1.0"));
+            |name: &str| component.get_export_index(None, format!("picam:plugin/{name}@0.1.0"));
         let lifecycle = lifecycle::GuestIndices::new(pre)?;
         let playlist = match interface(Hook::Playlist.name()) {
             None => None,

@@ -13,6 +13,7 @@ use super::{
     TimingRequest,
     agreement::Agreement,
     answer,
+    auth::Asker,
     cache::{self, Cache},
     engine::Runtime,
     failure::flat,
@@ -50,6 +51,8 @@ pub struct Plugins {
     /// One reload at a time: its trial is about the others as they are.
     pub(super) turn: tokio::sync::Mutex<()>,
     timing: watch::Sender<TimingRequest>,
+    /// Counts how often a plugin that decides who may watch was replaced.
+    guards: watch::Sender<u64>,
 }
 
 /// What is needed to make a generation of any plugin.
@@ -81,6 +84,8 @@ pub(super) struct Running {
     /// Which one of the plugin's generations it is, counted from 1.
     pub(super) number: u64,
     pub(super) worker: Worker,
+    /// If it decides who may watch.
+    pub(super) asker: Option<Asker>,
     pub(super) probation: Probation<Running>,
 }
 
@@ -101,6 +106,18 @@ impl Plugins {
     ///
     /// An error is one chain of causes, to be shown in one line: which plugin, what was wrong, what would be right.
     pub fn load(specs: &[PluginSpec], environment: &Environment) -> anyhow::Result<Self> {
+        Self::load_with(specs, &[], environment)
+    }
+
+    /// The same, with `others` beside them if none of them writes documents.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_with(
+        specs: &[PluginSpec],
+        others: &[PluginSpec],
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
         let cache = environment.cache_dir.as_deref().and_then(|path| {
             Cache::open(path)
                 .inspect_err(|error| {
@@ -115,10 +132,19 @@ impl Plugins {
             cache,
             directories: environment.plugin_dirs.clone(),
         };
-        let generations: Vec<_> = specs
+        let load = |spec: &PluginSpec| loader.load(spec, Arc::default());
+        let mut specs: Vec<_> = specs.iter().collect();
+        let mut generations: Vec<_> = specs
             .iter()
-            .map(|spec| loader.load(spec, Arc::default()))
+            .copied()
+            .map(load)
             .collect::<anyhow::Result<_>>()?;
+        if !generations.iter().any(|plugin| plugin.has(Hook::Playlist)) {
+            for spec in others {
+                generations.push(load(spec)?);
+                specs.push(spec);
+            }
+        }
         let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
         let mut slots = Vec::new();
         let mut plugins = Vec::new();
@@ -150,10 +176,16 @@ impl Plugins {
             loader: Arc::new(loader),
             slots,
             timing: watch::Sender::new(agreement.timing),
+            guards: watch::Sender::new(0),
             lineup: ArcSwap::from_pointee(Lineup { plugins, agreement }),
             change: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Word of every change of who decides who may watch.
+    pub(super) fn watch_guards(&self) -> watch::Receiver<u64> {
+        self.guards.subscribe()
     }
 
     /// What they together ask of the packager.
@@ -204,7 +236,7 @@ impl Plugins {
     /// Calls a hook of the plugin that `choose` finds in the lineup; `None` if it finds none. `make` says what to call.
     ///
     /// If it is a new generation that fails, it is rolled back, and the plugin is chosen and called anew.
-    async fn call<T, C>(
+    pub(super) async fn call<T, C>(
         &self,
         hook: Hook,
         subject: impl Display + Clone + Send + 'static,
@@ -276,7 +308,7 @@ impl Plugins {
     }
 
     /// What is to be done about a call that failed: `Some` lineup to call instead, if a new generation was to blame.
-    fn after_failure(
+    pub(super) fn after_failure(
         &self,
         index: usize,
         failed: &Arc<Running>,
@@ -320,7 +352,7 @@ impl Plugins {
     }
 
     /// A call went well.
-    fn passed(&self, index: usize, running: &Running) {
+    pub(super) fn passed(&self, index: usize, running: &Running) {
         if running.probation.passed() {
             tracing::info!(
                 "generation {} of plugin {} has proved itself; the one before is gone",
@@ -343,6 +375,13 @@ impl Plugins {
         plugins[index] = running;
         let lineup = Arc::new(Lineup { plugins, agreement });
         self.lineup.store(lineup.clone());
+        if let Some(asker) = &old.plugins[index].asker {
+            // Should it come back, it is asked anew.
+            asker.forget();
+        }
+        if lineup.plugins[index].asker.is_some() || old.plugins[index].asker.is_some() {
+            self.guards.send_modify(|count| *count += 1);
+        }
         self.timing.send_if_modified(|known| {
             let changed = *known != timing;
             *known = timing;
@@ -376,15 +415,30 @@ impl Lineup {
 
 impl Running {
     fn start(
-        generation: Generation,
+        mut generation: Generation,
         instance: Instance,
         number: u64,
         vitals: Arc<Vitals>,
         fallback: Option<Arc<Self>>,
     ) -> anyhow::Result<Self> {
+        generation.number = number;
+        let generation = Arc::new(generation);
+        // Whoever needs it gets the instance that there is; the other starts one when it is called, if ever.
+        let serves_stream = [Hook::Playlist, Hook::Naming, Hook::Overlay]
+            .into_iter()
+            .any(|hook| generation.has(hook));
+        let (first, first_of_pool) = match serves_stream {
+            true => (Some(instance), None),
+            false => (None, Some(instance)),
+        };
+        let asker = match generation.has(Hook::Auth) {
+            true => Some(Asker::start(&generation, first_of_pool, &vitals)?),
+            false => None,
+        };
         Ok(Self {
             number,
-            worker: Worker::start(Arc::new(generation), instance, vitals)?,
+            worker: Worker::start(generation, first, vitals)?,
+            asker,
             probation: Probation::new(fallback),
         })
     }
@@ -400,6 +454,7 @@ impl Running {
             hooks: Hook::ALL
                 .into_iter()
                 .filter(|&hook| generation.has(hook))
+                .map(|hook| vitals.hook(hook))
                 .collect(),
             origin: generation.origin.clone(),
             generation: self.number,
@@ -409,6 +464,7 @@ impl Running {
             failures: vitals.failures.load(Ordering::Relaxed),
             traps: vitals.traps.load(Ordering::Relaxed),
             restarts: vitals.restarts.load(Ordering::Relaxed),
+            cache_hits: vitals.hits.load(Ordering::Relaxed),
             last_error: vitals.last_error(),
             memory: vitals.memory.load(Ordering::Relaxed),
             metrics: generation.shared.metrics(),

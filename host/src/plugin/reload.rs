@@ -6,11 +6,17 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    Outcome, Plugins,
+    Hook, Outcome, Plugins,
     cache::Origin,
     failure::flat,
+    generation::Generation,
+    instance::Instance,
     suggest::{list, suggest},
+    worker::Worker,
 };
+
+/// Bytes that a generation may leave to the next one.
+const STATE_MOST: usize = 1 << 20;
 
 /// A plugin was reloaded: what serves now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,17 @@ pub enum ReloadError {
     },
 }
 
+impl ReloadError {
+    /// None of the plugins that are known has this name.
+    pub fn unknown<'a, K: Iterator<Item = &'a str>>(name: &str, known: impl Fn() -> K) -> Self {
+        Self::Unknown {
+            name: name.to_owned(),
+            meant: suggest(name, known()).map(str::to_owned),
+            known: list(known()),
+        }
+    }
+}
+
 fn did_you_mean(meant: Option<&str>) -> String {
     meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
 }
@@ -66,11 +83,7 @@ impl Plugins {
             Some(index) => self.reload_at(index).await,
             None => {
                 let known = || self.slots.iter().map(|slot| &*slot.name);
-                Err(ReloadError::Unknown {
-                    name: name.to_owned(),
-                    meant: suggest(name, known()).map(str::to_owned),
-                    known: list(known()),
-                })
+                Err(ReloadError::unknown(name, known))
             }
         }
     }
@@ -138,12 +151,27 @@ impl Plugins {
                 generation.name
             );
         }
-        self.lineup().agreement_with(index, &generation)?;
+        let lineup = self.lineup();
+        let draws = |generation: &Generation| generation.has(Hook::Overlay);
+        if draws(&generation) && !draws(lineup.plugins[index].worker.generation()) {
+            bail!(
+                "it draws now, and the generation that runs doesn't; who draws is settled when the host starts: restart it \
+                 for that"
+            );
+        }
+        lineup.agreement_with(index, &generation)?;
         let number = slot.next.load(Ordering::Relaxed);
         let version = generation.description.version.clone();
         let from_cache = generation.code == Origin::Cached;
+        let saved = match generation.has_state() {
+            true => saved(&lineup.plugins[index].worker).await,
+            false => None,
+        };
         let started = tokio::task::spawn_blocking(move || {
-            let instance = generation.start()?;
+            let mut instance = generation.start()?;
+            if let Some(saved) = saved {
+                restore(&generation, &mut instance, &saved)?;
+            }
             anyhow::Ok((generation, instance))
         })
         .await
@@ -158,4 +186,40 @@ impl Plugins {
             took: began.elapsed(),
         })
     }
+}
+
+/// What the generation that serves leaves to the next one. Without it the swap goes on, and the log says why.
+async fn saved(worker: &Worker) -> Option<Vec<u8>> {
+    let running = worker.generation();
+    if !running.has_state() {
+        return None;
+    }
+    let why = match worker.save().await? {
+        Ok(saved) if saved.len() <= STATE_MOST => return Some(saved),
+        Ok(saved) => format!(
+            "it saved {} bytes; at most {STATE_MOST} are passed on",
+            saved.len()
+        ),
+        Err(trapped) => flat(&trapped.to_string()),
+    };
+    tracing::warn!(
+        "plugin {}: the next generation starts without the state of this one: {why}",
+        running.name
+    );
+    None
+}
+
+/// A plugin that doesn't want what was saved starts without; one that dies of it is not used.
+fn restore(generation: &Generation, instance: &mut Instance, saved: &[u8]) -> anyhow::Result<()> {
+    if let Err(why) = instance
+        .restore(saved)
+        .context("taking over the state of the generation before")?
+    {
+        tracing::warn!(
+            "plugin {} starts without the state of the generation before: {}",
+            generation.name,
+            flat(&why)
+        );
+    }
+    Ok(())
 }

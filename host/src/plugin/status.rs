@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{Hook, Metric, PluginOrigin};
-use crate::time::Wall;
+use crate::{figures::Distribution, time::Wall};
 
 /// How a plugin is doing.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,8 @@ pub struct PluginStatus {
     pub version: String,
     /// What it does, in one line.
     pub summary: String,
-    /// What it decides.
-    pub hooks: Vec<Hook>,
+    /// What it decides, and how that goes.
+    pub hooks: Vec<HookStatus>,
     /// Where it came from.
     pub origin: PluginOrigin,
     /// Which one of its generations runs, counted from 1. Numbers are not given twice: after a rollback the lower one is
@@ -34,14 +34,29 @@ pub struct PluginStatus {
     pub traps: u64,
     /// Instances started to replace one that died.
     pub restarts: u64,
+    /// Questions of who may watch that an answer from before covered, so that there was no call.
+    pub cache_hits: u64,
     /// The last failure, in one line.
     pub last_error: Option<String>,
-    /// Bytes of memory that the running instance holds; 0 while there is none.
+    /// Bytes of memory that its instances hold, those of a generation that is kept to go back to included.
     pub memory: usize,
     /// Figures that the plugin reports itself.
     pub metrics: BTreeMap<String, Metric>,
     /// How its reloads went.
     pub reloads: Reloads,
+}
+
+/// How a hook of a plugin is doing, over all generations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookStatus {
+    /// Which.
+    pub hook: Hook,
+    /// How often it was called, and how long that took.
+    pub times: Distribution,
+    /// Calls without a usable answer.
+    pub failures: u64,
+    /// Those among them that cost the instance its life.
+    pub traps: u64,
 }
 
 /// How the reloads of a plugin went, since the start.

@@ -1,7 +1,4 @@
-//! The plugins that the binary brings along: what `cargo xtask plugins` last built.
+//! The plugins that the binary brings along: what `cargo xtask plugins` last built into `plugins/stock`.
 
-/// Name and component of each.
-pub(super) const ALL: &[(&str, &[u8])] = &[(
-    "ll-hls.wasm",
-    include_bytes!("../../../plugins/stock/ll-hls.wasm"),
-)];
+/// Name and component of each, sorted. The build script lists them.
+pub(super) const ALL: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/stock.rs"));

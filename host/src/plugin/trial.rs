@@ -15,11 +15,13 @@ use crate::{
 
 const PART: Duration = Duration::from_micros(199_998);
 const PARTS_A_SEGMENT: u32 = 5;
+/// Which segments show the slate.
+const SLATE: Range<u32> = 4..6;
 /// A camera that started in May 2026.
 pub const CAPTURED: Wall = Wall(1_780_000_000_000_000);
 
-/// Any stream a while after its start: ten segments with a discontinuity among them, parts in the last four, and a
-/// growing one.
+/// Any stream a while after its start: ten segments, two of which show the slate of a lost camera, parts in the last
+/// four, and a growing one.
 pub fn running() -> Snapshot {
     window(1_000..1_011, 4, 2)
 }
@@ -76,7 +78,10 @@ pub fn window(sequences: Range<u64>, with_parts: u64, growing: u32) -> Snapshot 
                 start: MediaTime::default().after(length * age),
                 captured: CAPTURED.after(length * age),
                 duration: PART * count,
-                discontinuity: age == 4,
+                discontinuity: age == SLATE.start || age == SLATE.end,
+                lost_since: SLATE
+                    .contains(&age)
+                    .then_some(CAPTURED.after(length * SLATE.start)),
                 complete,
                 media: if complete { media } else { Media::default() },
                 parts: if sequence + with_parts >= last {

@@ -3,16 +3,22 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::{
-    DocumentSpec, Reads, TimingRequest, answer,
-    bindings::exports::picam::plugin::{auth, naming, overlay},
+    DocumentSpec, Reads, TimingRequest, answer, auth,
+    bindings::exports::picam::plugin as contract,
     documents,
     hook::Hook,
     inputs,
     instance::{Instance, Template},
+    naming,
+    overlay::{self, Images},
     timing, trial, window,
+};
+use crate::{
+    live::{self, Frame, Kind, Nameless},
+    time::MediaTime,
 };
 
 /// What a plugin said of itself, hook by hook, when it was asked on trial.
@@ -21,6 +27,8 @@ pub(super) struct Facts {
     /// What timing it wants, and what it writes, if it has the hook `playlist`.
     pub(super) timing: TimingRequest,
     pub(super) documents: Vec<DocumentSpec>,
+    /// How `naming` calls segments, if that can be said in a template.
+    pub(super) segment_template: Option<String>,
     /// What `auth` looks at.
     pub(super) reads: Option<Reads>,
 }
@@ -34,7 +42,7 @@ pub(super) fn try_out(instance: &mut Instance, template: &Template) -> anyhow::R
         playlist(instance, &facts.documents)?;
     }
     if template.has(Hook::Naming) {
-        naming(instance)?;
+        facts.segment_template = naming(instance)?;
     }
     if template.has(Hook::Auth) {
         let reads = inputs::check_auth(instance.reads()?).map_err(|why| anyhow!(why))?;
@@ -73,27 +81,40 @@ fn playlist(instance: &mut Instance, documents: &[DocumentSpec]) -> anyhow::Resu
     Ok(())
 }
 
-/// An object of each kind.
-fn naming(instance: &mut Instance) -> anyhow::Result<()> {
+/// An object of each kind, and the template, which has to say the same.
+fn naming(instance: &mut Instance) -> anyhow::Result<Option<String>> {
+    const NUMBER: u64 = 1_000;
+    let mut segment = String::new();
     for (kind, what) in [
-        (naming::Kind::Init, "an init segment"),
-        (naming::Kind::Segment, "a segment"),
-        (naming::Kind::Part, "a part"),
+        (Kind::Init, "an init segment"),
+        (Kind::Part, "a part"),
+        (Kind::Segment, "a segment"),
     ] {
-        let object = naming::Object {
+        let object = Nameless {
             kind,
-            rendition: window::RENDITION.to_owned(),
-            number: 1_000,
-            captured: trial::CAPTURED.0,
+            number: NUMBER,
+            captured: trial::CAPTURED,
         };
-        instance
-            .name(&object)
+        segment = naming::name(instance, object)
+            .map_err(anyhow::Error::from)
             .with_context(|| format!("on trial, for {what}"))?;
     }
-    instance
+    let Some(said) = instance
         .segment_template(window::RENDITION)
-        .context("on trial")?;
-    Ok(())
+        .context("on trial")?
+    else {
+        return Ok(None);
+    };
+    let template = live::check_template(&said)
+        .map_err(|why| anyhow!("its `segment-template` can't be: {why}"))?;
+    let name = template.replace("$Number$", &NUMBER.to_string());
+    if name != segment {
+        bail!(
+            "its `segment-template` calls segment {NUMBER} `{name}`, and its `name` calls it `{segment}`; where a template \
+             can't say the same, there should be none"
+        );
+    }
+    Ok(Some(template))
 }
 
 /// A stranger who asks for the page, and one who comes with a token that is none.
@@ -102,7 +123,7 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
         (None, "a stranger"),
         (Some("trial"), "a stranger with a token"),
     ] {
-        let request = auth::Request {
+        let request = contract::auth::Request {
             now: trial::CAPTURED.0,
             path: "/cam/live.m3u8".to_owned(),
             token: token.map(str::to_owned),
@@ -113,23 +134,26 @@ fn auth(instance: &mut Instance) -> anyhow::Result<()> {
             cookies: String::new(),
             form: String::new(),
         };
-        instance
-            .decide(&request)
-            .with_context(|| format!("on trial, for {who}"))?;
+        let trying = || format!("on trial, for {who}");
+        let said = instance.decide(&request).with_context(trying)?;
+        auth::check_decision(said, instance.limits().output)
+            .map_err(|why| anyhow!(why))
+            .with_context(trying)?;
     }
     Ok(())
 }
 
 /// A frame of a common size.
 fn overlay(instance: &mut Instance) -> anyhow::Result<()> {
-    let frame = overlay::Frame {
-        time: 1_000_000,
-        captured: trial::CAPTURED.0,
+    let frame = Frame {
+        time: MediaTime(1_000_000),
+        captured: trial::CAPTURED,
+        date: trial::CAPTURED,
         width: 1_280,
         height: 720,
     };
-    instance
-        .draw(frame)
+    overlay::draw(instance, frame, &Images::default())
+        .map_err(anyhow::Error::from)
         .context("on trial, for a frame of 1280x720")?;
     Ok(())
 }

@@ -65,6 +65,8 @@ pub(super) struct Segment {
     duration: u64,
     size: u64,
     discontinuity: bool,
+    #[component(name = "lost-since")]
+    lost_since: Option<u64>,
     complete: bool,
     parts: Vec<Part>,
 }
@@ -178,6 +180,7 @@ fn segment(segment: &live::Segment) -> Segment {
             parts.iter().map(|part| part.size).sum()
         },
         discontinuity: segment.discontinuity,
+        lost_since: segment.lost_since.map(|since| since.0),
         complete: segment.complete,
         parts,
     }
@@ -227,6 +230,7 @@ mod tests {
             assert_eq!(seen.start, real.start.0);
             assert_eq!(seen.parts.len(), real.parts.len());
             assert_eq!(seen.complete, real.complete);
+            assert_eq!(seen.lost_since, real.lost_since.map(|since| since.0));
         }
         let growing = rendition.segments.last().unwrap();
         assert_eq!(

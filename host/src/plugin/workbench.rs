@@ -85,7 +85,7 @@ pub struct Workbench {
 
 /// A request that is put to `auth`.
 #[derive(Clone, Debug, Default)]
-pub struct Visit {
+pub struct Knock {
     /// When it came.
     pub now: Option<Wall>,
     /// As in `/cam/live.m3u8`.
@@ -258,7 +258,7 @@ impl Workbench {
     }
 
     /// Has a request decided. The plugin sees of it what it declared.
-    pub fn decide(&mut self, visit: &Visit) -> anyhow::Result<Decided> {
+    pub fn decide(&mut self, visit: &Knock) -> anyhow::Result<Decided> {
         let reads = self.generation.facts.reads.clone().unwrap_or_default();
         let declared = |pairs: &[(String, String)], names: &[String]| {
             let declared = pairs.iter().filter(|(key, _)| names.contains(key));

@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CallError, Hook,
+    CallError, Hook, HookStatus,
     failure::flat,
     generation::Generation,
     health::Health,
     host::LineGate,
     instance::{Instance, Trapped},
 };
+use crate::figures::{Count, Times};
 
 /// Calls that may wait for a plugin. Callers beyond that wait to be let in, so a slow plugin costs no memory.
 const QUEUE: usize = 64;
@@ -39,11 +40,57 @@ pub(super) struct Vitals {
     pub(super) failures: AtomicU64,
     pub(super) traps: AtomicU64,
     pub(super) restarts: AtomicU64,
+    /// Questions that an answer from before covered, so that there was no call.
+    pub(super) hits: AtomicU64,
+    /// Of all instances.
     pub(super) memory: AtomicUsize,
+    /// By [`Hook`].
+    hooks: [HookVitals; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
 }
 
+/// What is counted of one hook.
+#[derive(Debug)]
+struct HookVitals {
+    /// How long each call took.
+    times: Times,
+    failures: Count,
+    traps: Count,
+}
+
+/// Seconds: a permission takes some five microseconds, a document below a hundred, JavaScript on a Pi thirty
+/// milliseconds, and 200 milliseconds are the usual limit.
+const CALL_TIMES: [f64; 16] = [
+    5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
+    100e-3, 250e-3, 1.0,
+];
+
+impl Default for HookVitals {
+    fn default() -> Self {
+        Self {
+            times: Times::new(&CALL_TIMES),
+            failures: Count::default(),
+            traps: Count::default(),
+        }
+    }
+}
+
 impl Vitals {
+    /// What was counted of a hook, over all generations.
+    pub(super) fn hook(&self, hook: Hook) -> HookStatus {
+        let HookVitals {
+            times,
+            failures,
+            traps,
+        } = &self.hooks[hook as usize];
+        HookStatus {
+            hook,
+            times: times.get(),
+            failures: failures.get(),
+            traps: traps.get(),
+        }
+    }
+
     pub(super) fn last_error(&self) -> Option<String> {
         self.error_cell().clone()
     }
@@ -67,6 +114,15 @@ pub(super) enum Fault {
     Unusable(String),
 }
 
+impl From<Fault> for anyhow::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Trapped(trapped) => trapped.into(),
+            Fault::Unusable(why) => anyhow::Error::msg(why),
+        }
+    }
+}
+
 impl From<Trapped> for Fault {
     fn from(trapped: Trapped) -> Self {
         Self::Trapped(trapped)
@@ -74,23 +130,16 @@ impl From<Trapped> for Fault {
 }
 
 impl Worker {
-    /// Starts a thread that calls `instance`, and new instances of `generation` when that one dies.
+    /// Starts a thread that calls `instance`, and new instances of `generation` when there is none, or it died.
     ///
     /// What happens is counted in `vitals`, which outlives a generation.
     pub(super) fn start(
         generation: Arc<Generation>,
-        instance: Instance,
+        instance: Option<Instance>,
         vitals: Arc<Vitals>,
     ) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        vitals.memory.store(instance.memory(), Ordering::Relaxed);
-        let keeper = Keeper {
-            generation: generation.clone(),
-            instance: Some(instance),
-            health: Health::default(),
-            vitals,
-            lines: LineGate::default(),
-        };
+        let keeper = Keeper::new(generation.clone(), instance, vitals);
         // The kernel keeps 15 bytes of a thread's name.
         thread::Builder::new()
             .name(format!("plugin {}", generation.name))
@@ -132,24 +181,61 @@ impl Worker {
     }
 }
 
-/// Lives on the plugin's thread: owns the instance, and replaces it when it died.
-struct Keeper {
+impl Worker {
+    /// What is to survive this generation, in the plugin's own words. `None` if there is no instance that could tell: the
+    /// last one died, or none was needed yet.
+    pub(super) async fn save(&self) -> Option<Result<Vec<u8>, Trapped>> {
+        let (reply, saved) = oneshot::channel();
+        let job: Job = Box::new(move |keeper| {
+            // Who asks may have gone away meanwhile.
+            let _ = reply.send(keeper.save());
+        });
+        self.jobs.send(job).await.ok()?;
+        saved.await.ok()?
+    }
+}
+
+/// Owns an instance, and replaces it when it died.
+pub(super) struct Keeper {
     generation: Arc<Generation>,
-    /// None after a trap, until the next call.
+    /// None before the first call and after a trap, until the next call.
     instance: Option<Instance>,
+    /// The last one died.
+    died: bool,
+    /// Bytes of it that are counted in `vitals`.
+    memory: usize,
     health: Health,
     vitals: Arc<Vitals>,
     lines: LineGate,
 }
 
 impl Keeper {
+    pub(super) fn new(
+        generation: Arc<Generation>,
+        instance: Option<Instance>,
+        vitals: Arc<Vitals>,
+    ) -> Self {
+        let mut keeper = Self {
+            generation,
+            died: false,
+            memory: 0,
+            health: Health::default(),
+            vitals,
+            lines: LineGate::default(),
+            instance,
+        };
+        keeper.count_memory();
+        keeper
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
             job(&mut self);
         }
     }
 
-    fn call<T>(
+    /// Calls the instance, which is started first if there is none.
+    pub(super) fn call<T>(
         &mut self,
         hook: Hook,
         subject: &dyn Display,
@@ -157,7 +243,24 @@ impl Keeper {
     ) -> Result<T, CallError> {
         let mut instance = self.take_instance()?;
         self.vitals.calls.fetch_add(1, Ordering::Relaxed);
-        let result = call(&mut instance);
+        let span = tracing::debug_span!(
+            "call",
+            plugin = &*self.generation.name,
+            hook = hook.name(),
+            generation = self.generation.number
+        );
+        let began = Instant::now();
+        let result = span.in_scope(|| call(&mut instance));
+        let counted = &self.vitals.hooks[hook as usize];
+        counted.times.add(began.elapsed());
+        match &result {
+            Ok(_) => {}
+            Err(Fault::Trapped(_)) => {
+                counted.failures.one();
+                counted.traps.one();
+            }
+            Err(Fault::Unusable(_)) => counted.failures.one(),
+        }
         let what = || format!("{}, {subject}", hook.name());
         let result = match result {
             Err(Fault::Trapped(trapped)) => {
@@ -167,14 +270,28 @@ impl Keeper {
             Err(Fault::Unusable(why)) => Err(format!("{}: {why}", what())),
             Ok(value) => Ok(value),
         };
-        self.vitals
-            .memory
-            .store(instance.memory(), Ordering::Relaxed);
         self.instance = Some(instance);
+        self.count_memory();
         result.map_err(|cause| {
             self.report(&cause, "");
             self.failed(cause)
         })
+    }
+
+    fn save(&mut self) -> Option<Result<Vec<u8>, Trapped>> {
+        let mut instance = self.instance.take()?;
+        let saved = instance.save();
+        match &saved {
+            Ok(_) => {
+                self.instance = Some(instance);
+                self.count_memory();
+            }
+            Err(trapped) => {
+                drop(instance);
+                self.trapped(&trapped.to_string());
+            }
+        }
+        Some(saved)
     }
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
@@ -189,15 +306,28 @@ impl Keeper {
                 cause: self.vitals.last_error().unwrap_or_default(),
             });
         }
-        self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.died) {
+            self.vitals.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         self.generation
             .start()
-            .map_err(|error| self.trapped(&flat(&format!("it can't be started again: {error:#}"))))
+            .map_err(|error| self.trapped(&flat(&format!("it can't be started: {error:#}"))))
+    }
+
+    /// Several keepers count into one sum.
+    fn count_memory(&mut self) {
+        let now = self.instance.as_ref().map_or(0, Instance::memory);
+        if now != self.memory {
+            self.vitals.memory.fetch_add(now, Ordering::Relaxed);
+            self.vitals.memory.fetch_sub(self.memory, Ordering::Relaxed);
+            self.memory = now;
+        }
     }
 
     fn trapped(&mut self, cause: &str) -> CallError {
         self.vitals.traps.fetch_add(1, Ordering::Relaxed);
-        self.vitals.memory.store(0, Ordering::Relaxed);
+        self.died = true;
+        self.count_memory();
         let pause = self.health.failed(Instant::now());
         let then = if pause.is_zero() {
             "; it starts afresh with the next call".to_owned()
@@ -225,5 +355,12 @@ impl Keeper {
             plugin: self.generation.name.to_string(),
             cause,
         }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.instance = None;
+        self.count_memory();
     }
 }

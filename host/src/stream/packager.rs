@@ -6,9 +6,9 @@ use super::{clock::Clock, counts::Counts};
 use crate::{
     cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, InitSegment, Live, Media, Numbers, Opening, Presentation, Ring},
+    live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
-    time::{MediaTime, Monotonic},
+    time::{MediaTime, Monotonic, Wall},
 };
 
 /// Why a presentation can't go on as it began.
@@ -30,8 +30,9 @@ pub struct Packager {
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
-    inits_made: u32,
     current_init: Option<Arc<InitSegment>>,
+    /// Start and date of the open segment.
+    dated: (MediaTime, Wall),
     part: OpenPart,
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
@@ -55,7 +56,8 @@ struct OpenPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Camera,
-    Slate,
+    /// In the place of a camera whose last picture was captured at this moment.
+    Slate(Wall),
 }
 
 /// How many init segments are kept for reuse.
@@ -67,7 +69,7 @@ impl Packager {
         live: Arc<Live>,
         id: Arc<str>,
         timing: Timing,
-        numbers: Numbers,
+        names: Names,
         window_bytes: u64,
         clock: Clock,
         reorders: bool,
@@ -75,13 +77,13 @@ impl Packager {
         let presentation = Arc::new(Presentation { id, timing });
         Self {
             live,
-            ring: Ring::new(presentation, numbers, window_bytes),
+            ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
             clock,
             inits: Vec::new(),
-            inits_made: 0,
             current_init: None,
+            dated: (MediaTime(0), Wall(0)),
             part: OpenPart::default(),
             chunks: 0,
             reorders,
@@ -96,9 +98,9 @@ impl Packager {
         self
     }
 
-    /// Where the next presentation goes on counting.
-    pub fn numbers(&self) -> Numbers {
-        self.ring.numbers()
+    /// What objects will be called: to be waited for at the start, and taken for the next presentation at the end.
+    pub fn names(&mut self) -> &mut Names {
+        self.ring.names()
     }
 
     /// The clock with its latest label.
@@ -125,7 +127,7 @@ impl Packager {
     pub fn picture(&mut self, picture: &Picture) -> anyhow::Result<Result<(), Outgrown>> {
         let unit = &picture.unit;
         self.reorders |= unit.display_shift != 0;
-        let init = self.init_for(unit)?;
+        let init = self.init_for(unit, picture.captured)?;
         let anew = init.is_some();
         let placement = self
             .timeline
@@ -145,17 +147,22 @@ impl Packager {
         })
     }
 
-    /// Publishes a still that lasts one part, shown as of `shown`.
+    /// Publishes a still that lasts one part, shown as of `shown` in the place of a camera that is lost `since` then.
     ///
     /// # Errors
     /// A picture that can't be described in MP4.
-    pub fn still(&mut self, unit: &AccessUnit, shown: Monotonic) -> anyhow::Result<()> {
-        let init = self.init_for(unit)?;
+    pub fn still(
+        &mut self,
+        unit: &AccessUnit,
+        shown: Monotonic,
+        since: Wall,
+    ) -> anyhow::Result<()> {
+        let init = self.init_for(unit, shown)?;
         let placement =
             self.timeline
                 .place_still(self.clock.media(shown), unit.idr, init.is_some());
         self.counts.slate_for(placement.duration);
-        self.add(unit, shown, placement, init, Origin::Slate);
+        self.add(unit, shown, placement, init, Origin::Slate(since));
         Ok(())
     }
 
@@ -181,7 +188,11 @@ impl Packager {
     }
 
     /// The init segment that has to be put before this unit, if it isn't the one in force.
-    fn init_for(&mut self, unit: &AccessUnit) -> anyhow::Result<Option<Arc<InitSegment>>> {
+    fn init_for(
+        &mut self,
+        unit: &AccessUnit,
+        captured: Monotonic,
+    ) -> anyhow::Result<Option<Arc<InitSegment>>> {
         if !unit.idr {
             return Ok(None);
         }
@@ -190,7 +201,7 @@ impl Packager {
         };
         let init = match self.inits.iter().find(|init| wanted(init)) {
             Some((init, _)) => init.clone(),
-            None => self.make_init(&unit.parameter_sets)?,
+            None => self.make_init(&unit.parameter_sets, captured)?,
         };
         let in_force = self
             .current_init
@@ -199,19 +210,19 @@ impl Packager {
         Ok((!in_force).then_some(init))
     }
 
-    fn make_init(&mut self, sets: &Arc<ParameterSets>) -> anyhow::Result<Arc<InitSegment>> {
+    fn make_init(
+        &mut self,
+        sets: &Arc<ParameterSets>,
+        captured: Monotonic,
+    ) -> anyhow::Result<Arc<InitSegment>> {
         let data = init_segment(sets, &sets.sps_for_avcc(self.reorders)).with_context(|| {
             format!(
                 "can't write an init segment for {}x{}",
                 sets.width, sets.height
             )
         })?;
-        let init = Arc::new(InitSegment {
-            path: format!("init-{}.mp4", self.inits_made).into(),
-            data,
-            parameter_sets: sets.clone(),
-        });
-        self.inits_made += 1;
+        let captured = self.clock.wall(captured);
+        let init = self.ring.init_segment(data, sets.clone(), captured);
         if self.inits.len() == INITS {
             self.inits.remove(0);
         }
@@ -237,14 +248,19 @@ impl Packager {
                 .discontinuities
                 .add(placement.discontinuity.into());
             self.clock.relabel();
+            self.dated = (placement.start, self.clock.wall(captured));
             self.ring.begin_segment(Opening {
                 init: self
                     .current_init
                     .clone()
                     .expect("a presentation begins with an IDR picture"),
                 start: placement.start,
-                captured: self.clock.wall(captured),
+                captured: self.dated.1,
                 discontinuity: placement.discontinuity,
+                lost_since: match origin {
+                    Origin::Camera => None,
+                    Origin::Slate(since) => Some(since),
+                },
             });
             changed = true;
         }
@@ -276,6 +292,20 @@ impl Packager {
         if changed {
             self.publish();
         }
+        self.tell(&sample, &unit.parameter_sets);
+    }
+
+    fn tell(&self, sample: &Sample, sets: &ParameterSets) {
+        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
+        let time = sample.start.after(Duration::from_micros(later));
+        let (start, date) = self.dated;
+        self.live.tell(Frame {
+            time,
+            captured: sample.captured,
+            date: date.after(time.since(start)),
+            width: sets.width,
+            height: sets.height,
+        });
     }
 
     fn close_part(&mut self) -> bool {

@@ -10,10 +10,10 @@ use super::packager::Packager;
 use crate::{
     cmaf::{Observed, Timing, Wish},
     h264::{AccessUnit, ParameterSets},
-    live::{Live, Numbers, Segment},
+    live::{Live, Names, Segment},
     source::Picture,
     stream::clock::Clock,
-    time::Monotonic,
+    time::{Monotonic, Wall},
 };
 
 fn sets(width: u32) -> Arc<ParameterSets> {
@@ -81,9 +81,9 @@ proptest! {
             },
         );
         let live = Arc::new(Live::default());
-        let numbers = Numbers { sequence: 1_000, serial: 0 };
+        let names = Names::new(None, Wall(1_000_000_000));
         let clock = Clock::start();
-        let mut packager = Packager::new(live.clone(), "test".into(), timing, numbers, u64::MAX, clock, false);
+        let mut packager = Packager::new(live.clone(), "test".into(), timing, names, u64::MAX, clock, false);
         let (mut now, mut set, mut last) = (Monotonic::now(), sets(64), None);
         let mut parts = BTreeMap::new();
         let mut sizes = Vec::new();

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{sync::watch, time::Instant};
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cmaf::{Timing, Wish},
     h264::ParameterSets,
-    live::{Live, Numbers},
+    live::{Kind, Live, Names, Naming},
     picture::Slate,
     source::{Event, Picture, Source},
     time::{Monotonic, Wall},
@@ -24,13 +24,28 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How often a key frame that is overdue is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the first pictures of a presentation wait for the names of their objects: a call of a plugin takes
+/// microseconds, and one that has no end is ended after 200 ms.
+const FIRST_NAMES: Duration = Duration::from_millis(300);
+
 /// What the publisher is told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// What is wished of the timing.
     pub wish: Wish,
     /// How many bytes of media the window may hold.
     pub window_bytes: u64,
+    /// Who names objects; they are numbered if nobody does.
+    pub naming: Option<Arc<dyn Naming>>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("wish", &self.wish)
+            .field("window_bytes", &self.window_bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the stream is, for people and for `/healthz`.
@@ -61,8 +76,12 @@ pub struct Publisher {
     settings: Settings,
     health: watch::Sender<Health>,
     clock: Clock,
-    numbers: Numbers,
+    /// Of the presentation that is to come; the packager has those of the one that runs.
+    names: Names,
     phase: Phase,
+    /// What was held back until the timing was fixed, and is to be published now, as long as somebody waits for names.
+    held: VecDeque<Event>,
+    names_due: Instant,
     silence: Silence,
     asked: Option<Instant>,
     /// Of the last picture: what a slate has to look like.
@@ -83,6 +102,8 @@ enum Silence {
     Awaiting(Instant),
     Slate {
         slate: Slate,
+        /// When the last picture was captured.
+        since: Wall,
         shown: u64,
         next: Instant,
     },
@@ -97,18 +118,17 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Health>) {
         let (health, receiver) = watch::channel(Health::Waiting);
         let probe = Probe::new(source.nominal);
+        let names = Names::new(settings.naming.clone(), Wall::now());
         let publisher = Self {
             source,
             live,
             settings,
             health,
             clock: Clock::start(),
-            // From the clock, so that numbers don't fall when the host starts anew: a segment lasts about a second.
-            numbers: Numbers {
-                sequence: Wall::now().0 / 1_000_000,
-                serial: 0,
-            },
+            names,
             phase: Phase::Probing(probe),
+            held: VecDeque::new(),
+            names_due: Instant::now(),
             silence: Silence::Awaiting(Instant::now() + SILENCE),
             asked: None,
             last: None,
@@ -135,17 +155,22 @@ impl Publisher {
             let publishing = matches!(self.phase, Phase::Publishing(_));
             tokio::select! {
                 biased;
-                event = self.source.events.recv() => match event {
+                event = self.next_event() => match event {
                     None | Some(Event::Ended) => break,
                     Some(event) => self.event(event)?,
                 },
-                () = tokio::time::sleep_until(wake), if publishing => self.silent().await?,
+                () = tokio::time::sleep_until(wake), if publishing && self.held.is_empty() => self.silent().await?,
             }
         }
         if let Phase::Probing(probe) = &mut self.phase
             && let Some(finding) = probe.end()
         {
             self.begin(finding)?;
+            while !self.held.is_empty() {
+                if let Some(event) = self.next_event().await {
+                    self.event(event)?;
+                }
+            }
         }
         if let Phase::Publishing(packager) = &mut self.phase {
             packager.end();
@@ -153,6 +178,18 @@ impl Publisher {
         tracing::info!("the source ended: players see the end of the stream");
         self.health.send_replace(Health::Ended);
         Ok(())
+    }
+
+    /// What was held back, then what the source reports. Dropping the future loses nothing.
+    async fn next_event(&mut self) -> Option<Event> {
+        if self.held.is_empty() {
+            return self.source.events.recv().await;
+        }
+        if let Phase::Publishing(packager) = &mut self.phase {
+            // In time or not: what has no name is numbered.
+            let _ = tokio::time::timeout_at(self.names_due, packager.names().ready()).await;
+        }
+        self.held.pop_front()
     }
 
     fn event(&mut self, event: Event) -> anyhow::Result<()> {
@@ -185,15 +222,26 @@ impl Publisher {
     fn picture(&mut self, picture: Picture) -> anyhow::Result<()> {
         self.last = Some((picture.unit.parameter_sets.clone(), picture.captured));
         match &mut self.phase {
-            Phase::Probing(probe) => match probe.picture(picture) {
-                Some(finding) => self.begin(finding),
-                None => Ok(()),
-            },
+            Phase::Probing(probe) => {
+                let wish = &self.settings.wish;
+                let captured = self.clock.wall(picture.captured);
+                for (kind, step) in [
+                    (Kind::Init, wish.segment),
+                    (Kind::Segment, wish.segment),
+                    (Kind::Part, wish.part),
+                ] {
+                    self.names.foresee(kind, captured, step);
+                }
+                match probe.picture(picture) {
+                    Some(finding) => self.begin(finding),
+                    None => Ok(()),
+                }
+            }
             Phase::Publishing(_) => self.publish(&picture),
         }
     }
 
-    /// Fixes the timing, and publishes what was held back.
+    /// Fixes the timing. What was held back is published next.
     fn begin(&mut self, finding: Finding) -> anyhow::Result<()> {
         let timing = Timing::plan(&self.settings.wish, &finding.observed);
         let id = presentation_id()?;
@@ -209,16 +257,15 @@ impl Publisher {
             self.live.clone(),
             id,
             timing,
-            self.numbers,
+            std::mem::take(&mut self.names),
             self.settings.window_bytes,
             self.clock,
             finding.reorders,
         );
         let packager = packager.counting(self.counts.clone());
         self.phase = Phase::Publishing(Box::new(packager));
-        for event in finding.held {
-            self.event(event)?;
-        }
+        self.held = finding.held.into();
+        self.names_due = Instant::now() + FIRST_NAMES;
         Ok(())
     }
 
@@ -260,7 +307,7 @@ impl Publisher {
             return;
         };
         packager.end();
-        self.numbers = packager.numbers();
+        self.names = std::mem::take(packager.names());
         self.clock = packager.clock();
         tracing::warn!(
             "a new presentation begins with the next key frame, since {}: players that don't follow `live.m3u8` have to \
@@ -291,13 +338,19 @@ impl Publisher {
         let Phase::Publishing(packager) = &mut self.phase else {
             return Ok(());
         };
-        let Silence::Slate { slate, shown, next } = &mut self.silence else {
+        let Silence::Slate {
+            slate,
+            since,
+            shown,
+            next,
+        } = &mut self.silence
+        else {
             return Ok(());
         };
         let part = packager.part_target();
         // A part of a camera is published with its last picture: so is this one, that no date runs ahead of the clock.
         let began = Monotonic(Monotonic::now().0.saturating_sub(part.as_micros() as u64));
-        packager.still(&slate.unit(*shown), began)?;
+        packager.still(&slate.unit(*shown), began, *since)?;
         *shown += 1;
         *next = (*next + part).max(Instant::now());
         Ok(())
@@ -331,6 +384,7 @@ impl Publisher {
         }
         self.silence = Silence::Slate {
             slate,
+            since,
             shown: 0,
             next: Instant::now(),
         };

@@ -8,6 +8,7 @@
 //! A request goes through [`directives`] (what is asked, and whether it can be answered yet), then [`media`].
 
 mod directives;
+mod losses;
 mod media;
 mod multivariant;
 
@@ -168,7 +169,7 @@ impl Playlist for LlHls {
             Verdict::Wait(position) => return Answer::Wait(position),
             Verdict::Refuse(reason) => return Answer::refuse(400, reason),
         }
-        let text = media::write(presentation, index, &limits, directives.skip);
+        let text = media::write(presentation, index, &limits, directives.skip == Some(true));
         // Appendix B.1: six target durations for an answer to a blocking request: its address names a moment that
         // doesn't come back.
         let blocking = directives.sequence.is_some();

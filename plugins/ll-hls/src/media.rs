@@ -5,20 +5,15 @@ use picam_plugin::{
     playlist::{Presentation, Rendition, Segment},
 };
 
-use crate::{Limits, directives::Skip, name};
+use crate::{Limits, losses, name};
 
 /// Writes the media playlist of a rendition; a delta update of it (6.2.5.1) if that is asked for and would be shorter.
-pub fn write(
-    presentation: &Presentation,
-    index: usize,
-    limits: &Limits,
-    skip: Option<Skip>,
-) -> String {
+pub fn write(presentation: &Presentation, index: usize, limits: &Limits, skip: bool) -> String {
     let rendition = &presentation.renditions[index];
     let segments = &rendition.segments[..];
     let skipped = match skip {
-        Some(_) => skippable(segments, limits.can_skip_until),
-        None => 0,
+        true => skippable(segments, limits.can_skip_until),
+        false => 0,
     };
     let with_parts = first_with_parts(segments, limits).max(skipped);
 
@@ -48,14 +43,11 @@ pub fn write(
         rendition.discontinuity_sequence,
     );
     if skipped > 0 {
-        let tag = list
-            .attributes("EXT-X-SKIP")
+        list.attributes("EXT-X-SKIP")
             .number("SKIPPED-SEGMENTS", skipped as u64);
-        if skip == Some(Skip::DateRanges) {
-            // Required of this kind of update (4.4.5.2); there are no date ranges that could have gone.
-            drop(tag.quoted("RECENTLY-REMOVED-DATERANGES", ""));
-        }
     }
+    // All of them, also in a delta update, whose skipped segments take no date ranges along (4.4.5.2).
+    losses::write(&mut list, segments);
 
     // A delta update states the map anew: it applies to what is left, and a client that holds several maps must not
     // guess which.
@@ -98,7 +90,7 @@ pub fn write(
 
 /// Something of the segment can be had. Before that it isn't listed: what it begins with isn't certain yet, and the
 /// hinted part may bring a discontinuity and a map of its own (4.4.5.3).
-fn begun(segment: &Segment) -> bool {
+pub fn begun(segment: &Segment) -> bool {
     segment.complete || !segment.parts.is_empty()
 }
 
@@ -190,7 +182,10 @@ fn expected_length(segments: &[Segment], skipped: usize, with_parts: usize) -> u
         .iter()
         .map(|segment| segment.parts.len())
         .sum();
-    HEAD_AND_TAIL + (segments.len() - skipped) * SEGMENT + parts * PART
+    HEAD_AND_TAIL
+        + losses::expected_length(segments)
+        + (segments.len() - skipped) * SEGMENT
+        + parts * PART
 }
 
 #[cfg(test)]
@@ -216,6 +211,7 @@ mod tests {
                 duration: parts * 199_998,
                 size: 1,
                 discontinuity: sequence % 10 == 0,
+                lost_since: (sequence % 10 == 3).then_some(sequence),
                 complete: true,
                 parts: (0..parts)
                     .map(|part| Part {
@@ -263,8 +259,11 @@ mod tests {
             let presentation = presentation(segments, parts);
             let limits = Policy { hold_back: 3_000 }.limits(&presentation.timing);
             let listed = &presentation.renditions[0].segments;
-            for skip in [None, Some(Skip::Segments), Some(Skip::DateRanges)] {
-                let skipped = skip.map_or(0, |_| skippable(listed, limits.can_skip_until));
+            for skip in [false, true] {
+                let skipped = match skip {
+                    true => skippable(listed, limits.can_skip_until),
+                    false => 0,
+                };
                 let expected = expected_length(
                     listed,
                     skipped,

@@ -141,17 +141,11 @@ fn what_was_not_skipped_stays_and_counts_stay_as_they_were() {
 }
 
 #[test]
-fn an_update_of_date_ranges_lists_that_none_was_removed() {
-    let delta = media(&Stream::new(40).at(25, 2), &[("_HLS_skip", "v2")]);
-    assert_eq!(
-        tag(&delta, "EXT-X-SKIP"),
-        r#"SKIPPED-SEGMENTS=12,RECENTLY-REMOVED-DATERANGES="""#
-    );
-    assert_eq!(
-        tag(&delta, "EXT-X-VERSION"),
-        "9",
-        "no date range was skipped"
-    );
+fn who_asks_for_an_update_of_date_ranges_which_is_not_offered_gets_a_whole_playlist() {
+    let presentation = Stream::new(40).at(25, 2);
+    let whole = media(&presentation, &[]);
+    assert!(!whole.contains("CAN-SKIP-DATERANGES"));
+    assert_eq!(media(&presentation, &[("_HLS_skip", "v2")]), whole);
 }
 
 #[test]

@@ -43,3 +43,53 @@ pub mod playlist {
         additional_derives: [Clone, PartialEq, Eq],
     });
 }
+
+pub mod naming {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package picam:sdk; world naming { export picam:plugin/naming@0.1.0; }",
+        world: "picam:sdk/naming",
+        with: { "picam:plugin/types@0.1.0": super::imports::picam::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "export_naming",
+        default_bindings_module: "picam_plugin::bindings::naming",
+        additional_derives: [Clone, PartialEq, Eq],
+    });
+}
+
+pub mod auth {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package picam:sdk; world auth { export picam:plugin/auth@0.1.0; }",
+        world: "picam:sdk/auth",
+        with: { "picam:plugin/types@0.1.0": super::imports::picam::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "export_auth",
+        default_bindings_module: "picam_plugin::bindings::auth",
+        additional_derives: [Clone, PartialEq, Eq],
+    });
+}
+
+pub mod overlay {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package picam:sdk; world overlay { export picam:plugin/overlay@0.1.0; }",
+        world: "picam:sdk/overlay",
+        with: { "picam:plugin/types@0.1.0": super::imports::picam::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "export_overlay",
+        default_bindings_module: "picam_plugin::bindings::overlay",
+        additional_derives: [Clone, PartialEq, Eq],
+    });
+}
+
+pub mod state {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package picam:sdk; world state { export picam:plugin/state@0.1.0; }",
+        world: "picam:sdk/state",
+        pub_export_macro: true,
+        export_macro_name: "export_state",
+        default_bindings_module: "picam_plugin::bindings::state",
+    });
+}

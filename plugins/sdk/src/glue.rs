@@ -67,8 +67,9 @@ impl<P: Plugin> Slot<P> {
     }
 }
 
-/// Makes the plugin of this component: `export!(MyPlugin: playlist)`. Behind the colon stand the hooks whose traits the
-/// type implements. It is used once in a crate, and does nothing but for a wasm target.
+/// Makes the plugin of this component: `export!(MyPlugin: playlist, state)`. Behind the colon stand the hooks whose traits
+/// the type implements, in any combination: `playlist`, `naming`, `auth`, `overlay`, and `state`. It is used once in a
+/// crate, and does nothing but for a wasm target.
 #[macro_export]
 macro_rules! export {
     ($plugin:ident : $($hook:ident),+ $(,)?) => {
@@ -122,11 +123,70 @@ macro_rules! __export_hook {
 
         $crate::bindings::playlist::export_playlist!($component);
     };
+    (naming, $plugin:ident, $component:ident, $slot:ident) => {
+        impl $crate::bindings::naming::exports::picam::plugin::naming::Guest for $component {
+            fn name(object: $crate::naming::Object) -> ::std::string::String {
+                // SAFETY: Borrowed for this call, and calls don't overlap.
+                $crate::naming::Naming::name(unsafe { $slot.plugin() }, &object)
+            }
+
+            fn segment_template(
+                rendition: ::std::string::String,
+            ) -> ::std::option::Option<::std::string::String> {
+                // SAFETY: As above.
+                $crate::naming::Naming::segment_template(unsafe { $slot.plugin() }, &rendition)
+            }
+        }
+
+        $crate::bindings::naming::export_naming!($component);
+    };
+    (auth, $plugin:ident, $component:ident, $slot:ident) => {
+        impl $crate::bindings::auth::exports::picam::plugin::auth::Guest for $component {
+            fn reads() -> $crate::Inputs {
+                // SAFETY: Borrowed for this call, and calls don't overlap.
+                $crate::auth::Auth::reads(unsafe { $slot.plugin() })
+            }
+
+            fn decide(request: $crate::auth::Request) -> $crate::auth::Decision {
+                // SAFETY: As above.
+                $crate::auth::Auth::decide(unsafe { $slot.plugin() }, &request)
+            }
+        }
+
+        $crate::bindings::auth::export_auth!($component);
+    };
+    (overlay, $plugin:ident, $component:ident, $slot:ident) => {
+        impl $crate::bindings::overlay::exports::picam::plugin::overlay::Guest for $component {
+            fn draw(frame: $crate::overlay::Frame) -> $crate::overlay::Drawing {
+                // SAFETY: Borrowed for this call, and calls don't overlap.
+                $crate::overlay::Overlay::draw(unsafe { $slot.plugin() }, &frame)
+            }
+        }
+
+        $crate::bindings::overlay::export_overlay!($component);
+    };
+    (state, $plugin:ident, $component:ident, $slot:ident) => {
+        impl $crate::bindings::state::exports::picam::plugin::state::Guest for $component {
+            fn save() -> ::std::vec::Vec<u8> {
+                // SAFETY: Borrowed for this call, and calls don't overlap.
+                $crate::State::save(unsafe { $slot.plugin() })
+            }
+
+            fn restore(
+                saved: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<(), ::std::string::String> {
+                // SAFETY: As above.
+                $crate::State::restore(unsafe { $slot.plugin() }, &saved)
+            }
+        }
+
+        $crate::bindings::state::export_state!($component);
+    };
     ($other:ident, $plugin:ident, $component:ident, $slot:ident) => {
         ::core::compile_error!(::core::concat!(
             "there is no hook `",
             ::core::stringify!($other),
-            "`; export! knows `playlist`"
+            "`; export! knows `playlist`, `naming`, `auth`, `overlay` and `state`"
         ));
     };
 }

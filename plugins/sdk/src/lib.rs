@@ -37,6 +37,18 @@
 //! picam_plugin::export!(Minimal: playlist);
 //! ```
 //!
+//! | trait | hook | what the plugin decides |
+//! |---|---|---|
+//! | [`playlist::Playlist`] | `playlist` | timing, which documents there are, and their text |
+//! | [`naming::Naming`] | `naming` | the addresses of init segments, segments and parts |
+//! | [`auth::Auth`] | `auth` | who may watch |
+//! | [`overlay::Overlay`] | `overlay` | what is drawn on the picture |
+//! | [`State`] | `state` | what survives a swap of the plugin |
+//!
+//! What the host grants is in [`log`], [`kv`], [`random`], [`clock`] and [`metrics`]; natively these do something fit for
+//! tests. Options are declared once ([`Number`], [`Flag`], [`Choice`], [`Words`]), and are then parsed, checked, defaulted
+//! and described alike.
+//!
 //! Everything but the few lines that [`export!`] makes compiles and tests on the machine you sit at: make up a
 //! [`playlist::Presentation`], call `render`, look at the text. For the host, build the crate as a `cdylib` for
 //! `wasm32-unknown-unknown`; there is no WASI, and so no file, no socket and no clock but what the contract grants.
@@ -44,16 +56,33 @@
 //! Plugins travel in binaries and run on small boards, so what is here avoids `core::fmt`, which alone outweighs a
 //! small plugin: numbers, seconds and dates are written by [`text`].
 
+pub mod auth;
+pub mod bearer;
 pub mod bindings;
+pub mod clock;
 mod config;
+pub mod cookie;
 #[doc(hidden)]
 pub mod glue;
+mod inputs;
+pub mod kv;
 pub mod log;
 pub mod m3u8;
+pub mod metrics;
+pub mod naming;
+mod option;
+pub mod overlay;
+pub mod percent;
 pub mod playlist;
 mod plugin;
+pub mod random;
+mod state;
+pub mod strftime;
 pub mod text;
+pub mod xml;
 
 pub use bindings::imports::picam::plugin::types::{Inputs, KeyValue, Position, Refusal};
-pub use config::{Config, Number};
+pub use config::Config;
+pub use option::{Choice, Flag, Number, Words};
 pub use plugin::{Description, Plugin};
+pub use state::State;

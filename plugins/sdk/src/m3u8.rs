@@ -139,6 +139,14 @@ impl Attributes<'_> {
         self
     }
 
+    /// A quoted-string with a date and time, cut to milliseconds.
+    pub fn date_time(mut self, name: &str, unix_micros: u64) -> Self {
+        self.name(name).push('"');
+        text::push_date_time(self.text, unix_micros);
+        self.text.push('"');
+        self
+    }
+
     /// An enumerated-string: one of the words that the draft has for this attribute.
     pub fn word(mut self, name: &str, value: &str) -> Self {
         self.name(name).push_str(value);
@@ -222,12 +230,13 @@ mod tests {
             .thousandths("FRAME-RATE", 29_970)
             .word("HDCP-LEVEL", "NONE")
             .seconds("X-SECONDS", 33_367)
+            .date_time("X-DATE", 1_764_033_630_123_999)
             .yes("X-NO", false)
             .yes("X-YES", true);
         assert_eq!(
             list.finish(),
             "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"avc1.64001f,mp4a.40.2\",\
-             RESOLUTION=1280x720,FRAME-RATE=29.970,HDCP-LEVEL=NONE,X-SECONDS=0.033367,X-YES=YES\n"
+             RESOLUTION=1280x720,FRAME-RATE=29.970,HDCP-LEVEL=NONE,X-SECONDS=0.033367,X-DATE=\"2025-11-25T01:20:30.123Z\",X-YES=YES\n"
         );
     }
 

@@ -32,14 +32,7 @@ impl Document {
             path: path.into(),
             scope,
             content_type: content_type.into(),
-            reads: Inputs {
-                query: query.iter().map(|name| (*name).into()).collect(),
-                headers: Vec::new(),
-                cookies: Vec::new(),
-                method: false,
-                peer: false,
-                form: false,
-            },
+            reads: Inputs::none().query(query),
         }
     }
 }

@@ -1,5 +1,5 @@
 use crate::{
-    Config, Number,
+    Choice, Config, Flag, Number, Words,
     bindings::lifecycle::exports::picam::plugin::lifecycle::{self, OptionHelp},
 };
 
@@ -35,6 +35,24 @@ impl Description {
     pub fn number(self, number: &Number) -> Self {
         let (default, help) = (number.default_text(), number.help_text());
         self.option(number.key, &default, &help)
+    }
+
+    /// Adds a flag that the configuration may set.
+    #[must_use]
+    pub fn flag(self, flag: &Flag) -> Self {
+        self.option(flag.key, flag.default_text(), &flag.help_text())
+    }
+
+    /// Adds a choice that the configuration may make.
+    #[must_use]
+    pub fn choice<T: Copy>(self, choice: &Choice<T>) -> Self {
+        self.option(choice.key, choice.default, &choice.help_text())
+    }
+
+    /// Adds free text that the configuration may set.
+    #[must_use]
+    pub fn words(self, words: &Words) -> Self {
+        self.option(words.key, words.default, words.help)
     }
 
     /// Adds any other key: its default as a person would write it, and one line of help.

@@ -90,11 +90,26 @@ pub fn push_date_time(out: &mut String, unix_micros: u64) {
     out.push('Z');
 }
 
+/// Appends a duration as ISO 8601 has it, in seconds: exact to the microsecond, without needless decimals. DASH knows no
+/// other form (ISO/IEC 23009-1: `xs:duration`).
+///
+/// ```
+/// let mut out = String::new();
+/// picam_plugin::text::push_duration(&mut out, 7_250_000);
+/// assert_eq!(out, "PT7.25S");
+/// ```
+pub fn push_duration(out: &mut String, micros: u64) {
+    out.push_str("PT");
+    push_whole(out, micros / 1_000_000);
+    push_decimals(out, micros % 1_000_000, 6, 0);
+    out.push('S');
+}
+
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
 ///
 /// Years are counted from March, so that the leap day is the last of its year and every month before it has a fixed
 /// offset: 153 days in each run of five months that begins with March or August.
-fn date(days_since_1970: u64) -> (u64, u64, u64) {
+pub(crate) fn date(days_since_1970: u64) -> (u64, u64, u64) {
     const DAYS_IN_400_YEARS: u64 = 146_097;
     // 1970-01-01 is day 719,468 of the calendar that begins on 1 March of the year 0.
     let days = days_since_1970 + 719_468;
@@ -172,6 +187,19 @@ mod tests {
             (u64::MAX, "18446744073709.551615"),
         ] {
             assert_eq!(written(|out| push_seconds(out, micros)), text);
+        }
+    }
+
+    #[test]
+    fn durations_have_the_decimals_they_need() {
+        for (micros, text) in [
+            (0, "PT0S"),
+            (1, "PT0.000001S"),
+            (200_000, "PT0.2S"),
+            (30_000_000, "PT30S"),
+            (3_600_000_000, "PT3600S"),
+        ] {
+            assert_eq!(written(|out| push_duration(out, micros)), text);
         }
     }
 

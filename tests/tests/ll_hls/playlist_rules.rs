@@ -1,7 +1,10 @@
 //! Rules about what playlists say, over all states that a viewer saw. Clauses are those of
 //! draft-pantos-hls-rfc8216bis-22.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use picam_tests::{Playlist, Segment, Watched};
@@ -477,22 +480,24 @@ fn parts_appear_evenly(watched: &Watched, scene: &Scene) -> Result<()> {
 
 /// 4.4.5.3: so that a hint stays right when a key frame closes the segment.
 fn parts_carry_one_running_serial(watched: &Watched, _: &Scene) -> Result<()> {
-    let mut before: Option<u64> = None;
+    // Where a plugin names some parts and numbers take its place for others, each way of naming counts from somewhere else.
+    let mut starts: BTreeMap<String, u64> = BTreeMap::new();
     let all = watched.segments();
     let parts = all.iter().skip_while(|segment| segment.parts.is_empty());
-    for part in parts.flat_map(|segment| &segment.parts) {
-        let digits: String = part.uri.chars().filter(char::is_ascii_digit).collect();
+    for (place, part) in parts.flat_map(|segment| &segment.parts).enumerate() {
+        let (digits, way): (String, String) = part.uri.chars().partition(char::is_ascii_digit);
         // The container's ending has a digit, too.
         let serial = digits
             .strip_suffix('4')
             .and_then(|digits| digits.parse::<u64>().ok())
             .with_context(|| format!("{:?} has no serial", part.uri))?;
+        let start = serial.wrapping_sub(place as u64);
+        let before = *starts.entry(way).or_insert(start);
         ensure!(
-            before.is_none_or(|before| serial == before + 1),
-            "{} follows {before:?}",
+            start == before,
+            "part {place} is called {}, by a serial that began at {before}",
             part.uri
         );
-        before = Some(serial);
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hyper::Method;
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::stage::{BOTH, Got, Http, Stage, TARGET_DURATION, content, settle, window};
-use crate::live::{Object, Position};
+use crate::live::{Object, Position, Snapshot};
 
 async fn asking(stage: &Stage, version: Http, path: &str) -> JoinHandle<Got> {
     let mut viewer = stage.viewer(version).await;
@@ -25,8 +25,7 @@ async fn finished_media_are_sent_whole() {
             let length = content(name).len().to_string();
             assert_eq!(got.header("content-length"), Some(&*length));
             assert_eq!(got.header("accept-ranges"), Some("bytes"));
-            let lasting = Some("public, max-age=3600, immutable");
-            assert_eq!(got.header("cache-control"), lasting);
+            assert_eq!(got.header("cache-control"), Some("public, max-age=12"));
             assert!(got.header("etag").is_some_and(|etag| etag.starts_with('"')));
             assert!(
                 got.header("priority")
@@ -38,6 +37,94 @@ async fn finished_media_are_sent_whole() {
         }
     }
     assert_eq!(stage.policy.calls(), 0);
+}
+
+/// Calls objects of a window something else.
+fn renamed(mut window: Snapshot, names: &[(&str, &str)]) -> Snapshot {
+    let mut objects = HashMap::clone(&window.objects);
+    for &(old, new) in names {
+        let object = objects.remove(old).expect("there is such an object");
+        objects.insert(new.into(), object);
+    }
+    window.objects = Arc::new(objects);
+    window
+}
+
+#[tokio::test]
+async fn media_are_found_by_whatever_name_they_have_and_only_numbers_are_kept_for_good() {
+    let stage = Stage::playing();
+    let names = [
+        ("s4.m4s", "segment-4.m4s"),
+        ("p14.m4s", "2026/05/01/~12-00_00.a.m4s"),
+        ("init.mp4", "i/part-x.mp4"),
+    ];
+    stage
+        .live
+        .publish(renamed(window("run", 5, 1, false), &names));
+    let server = stage.serve();
+    for (old, new) in names {
+        let got = server.get(Http::One, &format!("/cam/run/{new}")).await;
+        assert_eq!(
+            (got.status, &got.body[..]),
+            (200.try_into().unwrap(), &content(old)[..])
+        );
+        assert_eq!(got.header("content-type"), Some("video/mp4"));
+        let lasting = match new {
+            "segment-4.m4s" => "public, max-age=3600, immutable",
+            _ => "public, max-age=12",
+        };
+        assert_eq!(got.header("cache-control"), Some(lasting));
+        assert_eq!(
+            server
+                .get(Http::One, &format!("/cam/run/{old}"))
+                .await
+                .status,
+            404
+        );
+    }
+    for other in [
+        "2026/05/01",
+        "2026/05/01/",
+        "2026/05/01/../01/~12-00_00.a.m4s",
+        "2026%2f05/01/~12-00_00.a.m4s",
+    ] {
+        assert_eq!(
+            server
+                .get(Http::One, &format!("/cam/run/{other}"))
+                .await
+                .status,
+            404
+        );
+    }
+    assert_eq!(
+        server
+            .get(Http::One, "/cam/run/2026/05/01/%7E12-00_00.a.m4s")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_is_held_by_its_name_and_gone_with_it() {
+    let stage = Stage::playing();
+    let hinted = [("p16.m4s", "a/next.m4s")];
+    stage
+        .live
+        .publish(renamed(window("run", 5, 1, false), &hinted));
+    let asked = asking(&stage, Http::One, "/cam/run/a/next.m4s").await;
+    settle().await;
+    assert!(!asked.is_finished());
+    stage
+        .live
+        .publish(renamed(window("run", 5, 2, false), &hinted));
+    assert_eq!(asked.await.unwrap().body, content("p16.m4s"));
+    // The window moved on.
+    stage.publish(9, 0);
+    let gone = asking(&stage, Http::One, "/cam/run/a/next.m4s").await;
+    let gone = gone.await.unwrap();
+    assert_eq!(gone.status, 404);
+    assert_eq!(gone.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]

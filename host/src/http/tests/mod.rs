@@ -5,4 +5,6 @@ mod counting;
 mod documents;
 mod limits;
 mod media;
+mod overlay;
+mod permission;
 mod stage;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -24,22 +24,27 @@ use tokio::{
 use crate::{
     h264::ParameterSets,
     http::{
-        Counts, Documents, Health, Limits, Page, Rendering, Server, State,
+        Asking, Counts, Documents, Guard, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
         documents::Cache,
         hold::Phase,
+        overlay::Overlay,
         route::Shared,
     },
     live::{
         InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
-    plugin::{self, Answer, CallError, DocumentSpec, Inputs, Scope},
+    overlay::Board,
+    plugin::{self, Answer, CallError, DocumentSpec, Inputs, Permit, Reads, Scope, Verdict, Visit},
     time::{MediaTime, Wall},
 };
 
 /// Parts of a complete segment.
 pub const PARTS: u32 = 3;
+
+/// Who is at the other end of a pipe.
+pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// Three of these is how long requests are held.
 pub const TARGET_DURATION: u32 = 2;
@@ -95,6 +100,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
             start: MediaTime(number * 600_000),
             captured: Wall(number * 600_000),
             duration: Duration::from_millis(200) * count,
+            lost_since: None,
             discontinuity: false,
             complete,
             parts,
@@ -278,10 +284,61 @@ impl Documents for Policy {
     }
 }
 
-/// The window, the policy, and the health of the stream.
+type Rule = dyn Fn(&Visit) -> Verdict + Send + Sync;
+
+/// Lets in whom the test says; everybody, unless it says something.
+pub struct Doorman {
+    state: Mutex<(Arc<[Reads]>, Arc<Rule>)>,
+    /// Questions so far.
+    pub asked: AtomicUsize,
+    /// While false, questions are not answered.
+    pub open: watch::Sender<bool>,
+}
+
+impl Default for Doorman {
+    fn default() -> Self {
+        let everybody = Arc::new(|_: &Visit| Verdict::Allowed(Permit::default()));
+        Self {
+            state: Mutex::new((Arc::default(), everybody)),
+            asked: AtomicUsize::new(0),
+            open: watch::Sender::new(true),
+        }
+    }
+}
+
+impl Doorman {
+    /// Looks at this, and decides so, from now on.
+    pub fn set(&self, reads: Reads, rule: impl Fn(&Visit) -> Verdict + Send + Sync + 'static) {
+        *self.state.lock().expect("no test panics here") = (Arc::new([reads]), Arc::new(rule));
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Guard for Doorman {
+    fn reads(&self) -> Arc<[Reads]> {
+        self.state.lock().expect("no test panics here").0.clone()
+    }
+
+    fn ask<'a>(&'a self, _: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let mut open = self.open.subscribe();
+            open.wait_for(|open| *open).await.expect("we are here");
+            let rule = self.state.lock().expect("no test panics here").1.clone();
+            rule(visit)
+        })
+    }
+}
+
+/// The window, the policy, who is let in, and the health of the stream.
 pub struct Stage {
+    pub doorman: Arc<Doorman>,
     pub live: Arc<Live>,
     pub policy: Arc<Policy>,
+    pub board: Arc<Board>,
     pub health: watch::Sender<Health>,
     pub limits: Limits,
     pub phase: watch::Sender<Phase>,
@@ -294,19 +351,25 @@ impl Stage {
     pub fn empty() -> Self {
         let live: Arc<Live> = Arc::default();
         let policy: Arc<Policy> = Arc::default();
+        let doorman: Arc<Doorman> = Arc::default();
+        let board = Arc::new(Board::new(1));
         let health = watch::Sender::new(Health::Starting);
         let counts: Arc<Counts> = Arc::default();
         Self {
             shared: Arc::new(Shared {
                 live: live.clone(),
                 cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
+                guard: doorman.clone(),
+                overlay: Overlay::new(Some(board.clone())),
                 page: page(),
                 health: health.subscribe(),
                 counts: counts.clone(),
             }),
+            doorman,
             counts,
             live,
             policy,
+            board,
             health,
             limits: Limits::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -333,6 +396,8 @@ impl Stage {
         State {
             live: self.live.clone(),
             documents: self.policy.clone(),
+            guard: self.doorman.clone(),
+            overlay: Some(self.board.clone()),
             page: page(),
             health: self.health.subscribe(),
             limits: self.limits.clone(),
@@ -365,7 +430,8 @@ impl Stage {
         let phase = self.phase.subscribe();
         let task = tokio::spawn(async move {
             let protocol = connection::protocol();
-            connection::serve(theirs, &protocol, shared, Admission::Served, &limits, phase).await;
+            let admission = Admission::Served;
+            connection::serve(theirs, PEER, &protocol, shared, admission, &limits, phase).await;
         });
         (ours, task)
     }
@@ -424,8 +490,8 @@ pub const BOTH: [Http; 2] = [Http::One, Http::Two];
 
 /// A viewer on one connection.
 pub enum Client {
-    One(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
-    Two(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
+    One(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    Two(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
 /// What a viewer got.
@@ -495,6 +561,23 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
     ) -> hyper::Result<hyper::Response<Incoming>> {
+        self.send_with(method, path, headers, "").await
+    }
+
+    /// Sends a form.
+    pub async fn post(&mut self, path: &str, form: &str) -> Got {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let sent = self.send_with(Method::POST, path, &headers, form).await;
+        Got::of(sent.expect("a response")).await
+    }
+
+    pub async fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> hyper::Result<hyper::Response<Incoming>> {
         let uri = match self {
             Self::One(_) => path.to_owned(),
             Self::Two(_) => format!("http://host{path}"),
@@ -506,7 +589,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Empty::new()).expect("a valid request");
+        let body = Full::new(Bytes::from(body.to_owned()));
+        let request = request.body(body).expect("a valid request");
         match self {
             Self::One(client) => client.send_request(request).await,
             Self::Two(client) => client.send_request(request).await,

@@ -23,7 +23,7 @@ const VIEWERS: u64 = 500;
 
 /// Memory, address space and open files: whether there is enough of each.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
-    let plugins = run::plugins(config).len().max(1) as u64;
+    let plugins = (config.plugins.len() + run::STOCK.len()) as u64;
     vec![
         memory(needed(config, plugins), available()),
         address_space(plugins * instances() * INSTANCE + run::WINDOW_BYTES + HOST),

@@ -5,7 +5,7 @@ use crate::{
     run,
 };
 
-/// Plugins: each is loaded, then all together; and the directory for what they are compiled to.
+/// Plugins: each is loaded, then all together, as at a start; and the directory for what they are compiled to.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![cache(config)];
     let mut environment = run::environment(config);
@@ -13,18 +13,24 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         // It has been told once.
         environment.cache_dir = None;
     }
-    let specs = run::plugins(config);
+    let stock = run::STOCK.map(PluginSpec::new);
     let mut all_load = true;
-    for spec in &specs {
+    for spec in &config.plugins {
         let finding = one(spec, &environment);
         all_load &= finding.level == super::report::Level::Ok;
         findings.push(finding);
     }
-    if all_load && specs.len() > 1 {
-        findings.push(match Plugins::load(&specs, &environment) {
-            Ok(_) => Finding::ok("plugins", "they go together"),
-            Err(error) => Finding::wrong("plugins", format!("{error:#}")),
-        });
+    if all_load {
+        findings.push(
+            match Plugins::load_with(&config.plugins, &stock, &environment) {
+                Ok(plugins) => {
+                    let status = plugins.status();
+                    let names: Vec<_> = status.iter().map(|plugin| &*plugin.name).collect();
+                    Finding::ok("plugins", format!("{} go together", names.join(", ")))
+                }
+                Err(error) => Finding::wrong("plugins", format!("{error:#}")),
+            },
+        );
     }
     findings
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::recording::Recording;
 use crate::{
     live::Snapshot,
-    plugin::{Answer, Hook, Object, Request, Visit, Workbench, trial},
+    plugin::{Answer, Hook, Knock, Object, Request, Workbench, trial},
     time::{MediaTime, Wall},
 };
 
@@ -286,7 +286,7 @@ impl Case {
                 workbench.name(object, case.number, Wall(case.captured))?
             }
             Self::Auth(case) => {
-                let visit = Visit {
+                let visit = Knock {
                     now: case.now.map(Wall),
                     path: case.path.clone(),
                     token: case.token.clone(),

@@ -69,6 +69,8 @@ struct RecordedSegment {
     size: u64,
     #[serde(default)]
     discontinuity: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost_since: Option<u64>,
     complete: bool,
     #[serde(default)]
     parts: Vec<RecordedPart>,
@@ -138,6 +140,7 @@ impl Recording {
                     duration: micros(it.duration),
                     size: it.media.len,
                     discontinuity: it.discontinuity,
+                    lost_since: it.lost_since.map(|since| since.0),
                     complete: it.complete,
                     parts: it
                         .parts
@@ -220,6 +223,7 @@ impl RecordedSegment {
             captured: Wall(self.captured),
             duration: Duration::from_micros(self.duration),
             discontinuity: self.discontinuity,
+            lost_since: self.lost_since.map(Wall),
             complete: self.complete,
             media: media(self.size),
             parts: self

@@ -32,6 +32,7 @@ pub struct Guest {
     reads: Reads,
     decide: String,
     name_object: String,
+    template: Option<String>,
     draw: String,
     data: Vec<u8>,
 }
@@ -65,7 +66,8 @@ impl Guest {
                 .to_owned(),
             reads: Reads::default(),
             decide: "(call $allow (i32.const 0) (i32.const 0) (i32.const 0))".to_owned(),
-            name_object: "(call $string (i32.const 0) (i32.const 0))".to_owned(),
+            name_object: "(call $decimal (local.get $number))".to_owned(),
+            template: None,
             draw: "(call $drawing (i32.const 0) (i32.const 0) (i64.const 0))".to_owned(),
             data: Vec::new(),
         }
@@ -90,9 +92,15 @@ impl Guest {
         self
     }
 
-    /// Names objects so. There are `$kind`, `$rendition`, `$rendition_len`, `$number` and `$captured`.
+    /// Names objects so; by their number in digits, `$decimal`, unless said otherwise. There are `$kind`, `$rendition`, `$rendition_len`, `$number` and `$captured`.
     pub fn name_object(mut self, body: &str) -> Self {
         self.name_object = body.to_owned();
+        self
+    }
+
+    /// Says so of its names of segments.
+    pub fn template(mut self, template: &str) -> Self {
+        self.template = Some(template.to_owned());
         self
     }
 
@@ -190,12 +198,14 @@ impl Guest {
         (at, u32::try_from(bytes.len()).unwrap())
     }
 
-    fn string(&mut self, text: &str) -> [u32; 2] {
+    /// Keeps a string in memory; returns its address and its length.
+    pub fn string(&mut self, text: &str) -> [u32; 2] {
         let (at, length) = self.place(text.as_bytes(), 1);
         [at, length]
     }
 
-    fn words(&mut self, words: &[u32]) -> u32 {
+    /// Keeps words in memory; returns their address.
+    pub fn words(&mut self, words: &[u32]) -> u32 {
         let bytes: Vec<_> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.place(&bytes, 8).0
     }
@@ -233,6 +243,7 @@ impl Guest {
         let timing = self.words(&[0, 0, 0, 0, some, 0, part, 0, 0, 0, 0, 0]);
 
         let reads = self.reads_record();
+        let template = self.template.clone().map(|text| self.string(&text));
         let data: String = self
             .data
             .iter()
@@ -242,7 +253,7 @@ impl Guest {
         for hook in &self.hooks {
             hooks += &match hook {
                 Hook::Playlist => self.playlist(timing, documents),
-                Hook::Naming => self.naming(),
+                Hook::Naming => self.naming(template),
                 Hook::Auth => self.auth(reads),
                 Hook::Overlay => self.overlay(),
             };
@@ -343,7 +354,8 @@ impl Guest {
             )
     }
 
-    fn naming(&self) -> String {
+    fn naming(&self, template: Option<[u32; 2]>) -> String {
+        let (some, [at, len]) = (template.is_some(), template.unwrap_or_default());
         hook(
             "naming",
             "name",
@@ -354,7 +366,11 @@ impl Guest {
             "naming",
             "segment-template",
             "(param i32 i32) (result i32)",
-            &format!("(i32.store8 (i32.const {ANSWER}) (i32.const 0)) (i32.const {ANSWER})"),
+            &format!(
+                "(call $no (i32.const {at}) (i32.const {len})) drop
+                 (i32.store8 (i32.const {ANSWER}) (i32.const {})) (i32.const {ANSWER})",
+                i32::from(some)
+            ),
         )
     }
 
@@ -423,6 +439,16 @@ const ANSWERS: &str = "
         (i32.store (i32.const 16) (local.get $at))
         (i32.store offset=4 (i32.const 16) (local.get $len))
         (i32.const 16))
+    (func $decimal (param $number i64) (result i32)
+        (local $at i32)
+        (local.set $at (i32.const 600))
+        (loop $more
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (i32.store8 (local.get $at)
+                (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (local.get $number) (i64.const 10)))))
+            (local.set $number (i64.div_u (local.get $number) (i64.const 10)))
+            (br_if $more (i64.ne (local.get $number) (i64.const 0))))
+        (call $string (local.get $at) (i32.sub (i32.const 600) (local.get $at))))
     (func $drawing (param $at i32) (param $len i32) (param $until i64) (result i32)
         (i32.store (i32.const 16) (local.get $at))
         (i32.store offset=4 (i32.const 16) (local.get $len))

@@ -72,9 +72,33 @@ fn a_plugin_has_the_hooks_that_it_exports_and_any_of_them_will_do() {
             .hooks(hooks)
             .state("(call $string (i32.const 0) (i32.const 0))", "");
         let plugins = load(&[spec(&guests, guest)]).unwrap();
-        assert_eq!(status(&plugins).hooks, hooks);
+        let found = status(&plugins).hooks;
+        let found: Vec<_> = found.iter().map(|hook| hook.hook).collect();
+        assert_eq!(found, hooks);
         let writes = hooks.contains(&Hook::Playlist);
         assert_eq!(plugins.documents().is_empty(), !writes, "{hooks:?}");
+    }
+}
+
+#[test]
+fn others_load_beside_plugins_of_which_none_writes_documents() {
+    let guests = Guests::new();
+    let draws = spec(&guests, Guest::new("draws").hooks(&[Hook::Overlay]));
+    let writes = spec(&guests, Guest::new("writes"));
+    let stock = spec(&guests, Guest::new("stock"));
+    for (named, loaded) in [
+        (&[draws.clone()][..], &["draws", "stock"][..]),
+        (&[draws, writes], &["draws", "writes"]),
+        (&[], &["stock"]),
+    ] {
+        let plugins =
+            Plugins::load_with(named, std::slice::from_ref(&stock), &environment()).unwrap();
+        let names: Vec<_> = plugins
+            .status()
+            .into_iter()
+            .map(|plugin| plugin.name)
+            .collect();
+        assert_eq!(names, loaded);
     }
 }
 

@@ -1,8 +1,11 @@
 //! Plugins from file to answer, well-behaved and hostile.
 
 mod calling;
+mod drawing;
 mod guest;
 mod loading;
+mod naming;
+mod permission;
 mod reloading;
 
 use std::{sync::Arc, time::Duration};

@@ -55,6 +55,48 @@ async fn a_reload_puts_the_new_file_in_the_place_of_the_old_one() {
     assert_eq!((status.reloads.succeeded, status.reloads.refused), (1, 0));
 }
 
+/// A plugin that writes `swap.txt` with what it was restored with, or else with this text, which is also what it saves.
+fn remembering(text: &str, restore: &str) -> Guest {
+    let mut guest = Guest::new("swap");
+    let [at, len] = guest.string(text);
+    let own = format!("(i32.const {at}) (i32.const {len})");
+    let take =
+        format!("(memory.copy (i32.const {at}) (local.get $saved) (i32.const {len})) {restore}");
+    guest
+        .render(&format!("(call $document {own} (i32.const 5))"))
+        .state(&format!("(call $string {own})"), &take)
+}
+
+#[tokio::test]
+async fn what_a_generation_saves_is_what_the_next_one_is_restored_with() {
+    let (guests, plugins) = started(remembering("first", ""));
+    assert_eq!(text(render(&plugins, "swap.txt").await), "first");
+    guests.build(remembering("other", ""));
+    plugins.reload("swap").await.unwrap();
+    assert_eq!(text(render(&plugins, "swap.txt").await), "first");
+}
+
+#[tokio::test]
+async fn a_generation_that_dies_of_what_was_saved_is_not_used() {
+    let (guests, plugins) = started(remembering("first", ""));
+    guests.build(remembering("other", "(unreachable)"));
+    let cause = refused(&plugins).await;
+    assert!(
+        cause.contains("taking over the state") && cause.contains("`restore`"),
+        "{cause}"
+    );
+    assert_eq!(status(&plugins).generation, 1);
+    assert_eq!(text(render(&plugins, "swap.txt").await), "first");
+}
+
+#[tokio::test]
+async fn a_generation_without_state_follows_one_that_has_some() {
+    let (guests, plugins) = started(remembering("first", ""));
+    guests.build(saying("plain"));
+    plugins.reload("swap").await.unwrap();
+    assert_eq!(text(render(&plugins, "swap.txt").await), "plain");
+}
+
 #[tokio::test]
 async fn a_file_that_can_not_be_used_leaves_the_old_generation_serving_and_says_why() {
     let (guests, plugins) = started(saying("old"));

@@ -22,6 +22,8 @@ pub struct Scripted {
     pub parts: Vec<u64>,
     pub discontinuity: bool,
     pub init: u32,
+    /// It shows the slate, since then.
+    pub lost_since: Option<u64>,
     /// Correction of the wall clock that shows from here on.
     pub correction: u64,
 }
@@ -49,6 +51,7 @@ impl Stream {
             parts: vec![PART; 5],
             discontinuity: false,
             init: 1,
+            lost_since: None,
             correction: 0,
         };
         Self {
@@ -97,6 +100,7 @@ impl Stream {
                 duration: parts.iter().map(|part| part.duration).sum(),
                 size: parts.iter().map(|part| part.size).sum(),
                 discontinuity: scripted.discontinuity,
+                lost_since: scripted.lost_since,
                 complete: is_complete,
                 parts,
             });
@@ -309,6 +313,7 @@ pub fn read(playlist: &str) -> (u64, Vec<Listed>) {
             | "#EXT-X-SERVER-CONTROL"
             | "#EXT-X-INDEPENDENT-SEGMENTS"
             | "#EXT-X-DISCONTINUITY-SEQUENCE"
+            | "#EXT-X-DATERANGE"
             | "#EXT-X-PRELOAD-HINT"
             | "#EXT-X-ENDLIST"
             | "#EXT-X-RENDITION-REPORT" => {}

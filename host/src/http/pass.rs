@@ -1,0 +1,294 @@
+//! Permission to watch: asked for before anything is looked up, and again when it ends while a request is held.
+//!
+//! With plugins that decide who may watch, nothing that is sent may be kept for others. Every response is `private`, not
+//! only those to which a cookie or a header opened the door: a cache in front of us can't know when a token in an address
+//! has run out or was withdrawn, and each viewer has another one anyway, so that it would gain nothing. `Vary` names what
+//! the plugins look at, so that a browser asks anew after a logout or for the next person in front of it.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes};
+use http_body::Body as _;
+use hyper::{
+    StatusCode,
+    body::Incoming,
+    header::{
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
+        RETRY_AFTER, VARY,
+    },
+    http::HeaderValue,
+};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    hold::{self, Phase},
+    knock::{FORM_MOST, Knock, NoForm, Unreadable, form},
+    reply::{self, Response},
+};
+use crate::plugin::{Permit, Reads, Refusal, Verdict, Visit};
+
+/// A verdict that is being reached.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+
+/// Who decides who may watch.
+pub trait Guard: Send + Sync + 'static {
+    /// What each of those looks at who all have to let a viewer in. With none, everybody may watch.
+    fn reads(&self) -> Arc<[Reads]>;
+
+    /// Asks them. The questions of the visit were made by this list. May be dropped at any time.
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a>;
+}
+
+/// How long a form may take to arrive, and a verdict to be reached.
+const FORM_TIME: Duration = Duration::from_secs(10);
+const VERDICT_TIME: Duration = Duration::from_secs(15);
+
+/// What a response owes to who decided that it may be sent.
+pub(super) struct Pass {
+    reads: Arc<[Reads]>,
+    visit: Visit,
+    permit: Permit,
+}
+
+impl Pass {
+    /// Asks for permission. An error is the response instead.
+    pub(super) async fn ask(
+        guard: &dyn Guard,
+        knock: Knock,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Result<Self, Response> {
+        let Knock {
+            reads,
+            path,
+            peer,
+            mut questions,
+            form,
+        } = knock;
+        let posted = form.is_some();
+        if let Some(body) = form {
+            let fields = read_form(body, phase).await?;
+            for question in questions.iter_mut().flatten() {
+                question.form.clone_from(&fields);
+            }
+        }
+        let visit = Visit {
+            path,
+            peer,
+            questions: questions
+                .into_iter()
+                .map(|question| question.map(Arc::new))
+                .collect(),
+        };
+        let permit = verdict(guard, &reads, &visit, phase).await?;
+        let pass = Self {
+            reads,
+            visit,
+            permit,
+        };
+        if posted {
+            // Only those were asked who take forms. Whoever they let in asks all of them, with what he has now.
+            let here = match pass.visit.path.rsplit_once('/') {
+                Some((_, name)) => query_free(name),
+                None => "./".to_owned(),
+            };
+            let mut response = reply::line(StatusCode::SEE_OTHER, "go on by asking with GET");
+            if let Ok(here) = HeaderValue::from_str(&here) {
+                response.headers_mut().insert(LOCATION, here);
+            }
+            pass.sign(&mut response);
+            return Err(response);
+        }
+        Ok(pass)
+    }
+
+    /// Ready when the permission has ended.
+    pub(super) async fn ended(&mut self) {
+        self.permit.ended().await;
+    }
+
+    /// Asks again. An error is the response instead of the one that is held.
+    pub(super) async fn renew(
+        &mut self,
+        guard: &dyn Guard,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Result<(), Response> {
+        let permit = verdict(guard, &self.reads, &self.visit, phase).await?;
+        // What came with the first permission is still to be sent.
+        let mut headers = std::mem::take(&mut self.permit.headers);
+        headers.extend(permit.headers);
+        self.permit = Permit { headers, ..permit };
+        Ok(())
+    }
+
+    /// Marks a response as this viewer's own.
+    pub(super) fn sign(&self, response: &mut Response) {
+        let headers = response.headers_mut();
+        let cached = headers.get(CACHE_CONTROL).and_then(|old| old.to_str().ok());
+        let private = match cached {
+            Some("no-store") => None,
+            Some(old) => match old.strip_prefix("public") {
+                Some(rest) => HeaderValue::from_str(&format!("private{rest}")).ok(),
+                None => HeaderValue::from_str(&format!("private, {old}")).ok(),
+            },
+            None => Some(HeaderValue::from_static("private")),
+        };
+        if let Some(private) = private {
+            headers.insert(CACHE_CONTROL, private);
+        }
+        let mut fields: Vec<&str> = Vec::new();
+        for reads in self.reads.iter() {
+            fields.extend(reads.inputs.headers.iter().map(String::as_str));
+            if !reads.inputs.cookies.is_empty() {
+                fields.push("cookie");
+            }
+        }
+        if !fields.is_empty()
+            && let Ok(fields) = HeaderValue::from_str(&fields.join(", "))
+        {
+            headers.append(VARY, fields);
+        }
+        if self.has_token() {
+            keep_address_secret(response);
+        }
+        add(response, &self.permit.headers);
+    }
+
+    fn has_token(&self) -> bool {
+        has_token(&self.visit)
+    }
+}
+
+fn has_token(visit: &Visit) -> bool {
+    let mut questions = visit.questions.iter().flatten();
+    questions.any(|question| question.token.is_some())
+}
+
+/// The address is the permission: no other site is to learn it from a link.
+fn keep_address_secret(response: &mut Response) {
+    let policy = HeaderValue::from_static("same-origin");
+    response.headers_mut().insert(REFERRER_POLICY, policy);
+}
+
+/// A name as a relative address, which leads to itself.
+fn query_free(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut address = "./".to_owned();
+    for byte in name.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => address.push(char::from(byte)),
+            false => write!(address, "%{byte:02X}").expect("a string takes everything"),
+        }
+    }
+    address
+}
+
+async fn verdict(
+    guard: &dyn Guard,
+    reads: &Arc<[Reads]>,
+    visit: &Visit,
+    phase: &mut watch::Receiver<Phase>,
+) -> Result<Permit, Response> {
+    let deadline = Instant::now() + VERDICT_TIME;
+    let mut response = match hold::hold(deadline, phase, guard.ask(reads, visit)).await {
+        Ok(Verdict::Allowed(permit)) => return Ok(permit),
+        Ok(Verdict::Refused(refusal)) => refused(&refusal),
+        Ok(Verdict::Unavailable(retry_in)) => unavailable(retry_in),
+        Err(hold::LetGo::TimedOut) => unavailable(Duration::from_secs(1)),
+        Err(why) => reply::let_go(why),
+    };
+    if has_token(visit) {
+        keep_address_secret(&mut response);
+    }
+    Err(response)
+}
+
+fn unavailable(retry_in: Duration) -> Response {
+    let mut response = reply::unavailable(
+        "whether you may watch can't be told at the moment; ask again, and if this goes on, ask the operator to look \
+         into the host's log",
+    );
+    let seconds = retry_in.as_secs() + u64::from(retry_in.subsec_nanos() > 0);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, seconds.max(1).into());
+    response
+}
+
+/// A refusal is never kept: what was refused may be allowed in a moment.
+fn refused(refusal: &Refusal) -> Response {
+    let mut response = reply::begin(refusal.status);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(content_type) = &refusal.content_type {
+        headers.insert(CONTENT_TYPE, content_type.clone());
+    }
+    headers.insert(CONTENT_LENGTH, refusal.body.len().into());
+    *response.body_mut() = refusal.body.clone().into();
+    add(&mut response, &refusal.headers);
+    response
+}
+
+/// Adds a plugin's fields. They take the place of the host's own of the same name, and may come several times.
+fn add(response: &mut Response, fields: &[(HeaderName, HeaderValue)]) {
+    let headers = response.headers_mut();
+    for (name, _) in fields {
+        headers.remove(name);
+    }
+    for (name, value) in fields {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+/// The response to a request that can't even be put before the plugins.
+pub(super) fn unreadable(why: Unreadable) -> Response {
+    match why {
+        Unreadable::Query(why) => reply::line(StatusCode::BAD_REQUEST, why.to_string()),
+        Unreadable::Form(NoForm::Unwanted) => reply::method_not_allowed(false),
+        Unreadable::Form(NoForm::WrongType) => reply::line(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a form is sent as application/x-www-form-urlencoded",
+        ),
+        Unreadable::Form(NoForm::TooLong) => too_long(),
+    }
+}
+
+fn too_long() -> Response {
+    reply::line(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("a form has at most {FORM_MOST} bytes"),
+    )
+}
+
+/// Reads a form to its end, and writes it as the contract does.
+async fn read_form(
+    mut body: Incoming,
+    phase: &mut watch::Receiver<Phase>,
+) -> Result<String, Response> {
+    let bad = |why: String| reply::line(StatusCode::BAD_REQUEST, why);
+    let read = async {
+        let mut bytes = Vec::new();
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            match frame {
+                None => return Ok(bytes),
+                Some(Err(error)) => return Err(bad(format!("the form broke off: {error}"))),
+                Some(Ok(frame)) => {
+                    let data: Bytes = frame.into_data().unwrap_or_default();
+                    if bytes.len() + data.remaining() > FORM_MOST {
+                        return Err(too_long());
+                    }
+                    bytes.extend_from_slice(&data);
+                }
+            }
+        }
+    };
+    let bytes = match hold::hold(Instant::now() + FORM_TIME, phase, read).await {
+        Ok(read) => read?,
+        Err(hold::LetGo::TimedOut) => {
+            let late = "the form did not come in time";
+            return Err(reply::line(StatusCode::REQUEST_TIMEOUT, late));
+        }
+        Err(why) => return Err(reply::let_go(why)),
+    };
+    let text = String::from_utf8(bytes).map_err(|_| bad("a form is UTF-8".to_owned()))?;
+    form(&text).map_err(|error| bad(error.to_string()))
+}

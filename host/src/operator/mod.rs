@@ -1,0 +1,112 @@
+//! The operator's listener: how the stream and its plugins are doing (`/api/v1/status`, `/api/v1/plugins`, `/metrics` for
+//! Prometheus, a page for people at `/`), and `POST /api/v1/plugins/NAME/reload`.
+//!
+//! It is a door of its own, on loopback unless said otherwise: nothing of it can be had where viewers watch, and no media
+//! here. `guard` decides who may ask. This room reads what the others count; they know nothing of it, and nothing of what
+//! the numbers are called outside.
+
+mod exposition;
+mod guard;
+mod metrics;
+mod plugins;
+mod process;
+mod reply;
+mod route;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+pub use guard::Token;
+
+use crate::{
+    http,
+    live::Live,
+    plugin::{PluginStatus, ReloadError, Reloaded},
+    source::Damage,
+    stream,
+};
+
+/// A reload that is under way.
+pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<Reloaded, ReloadError>> + Send + 'a>>;
+
+/// The plugins, as far as the operator has to do with them.
+pub trait Plugins: Send + Sync + 'static {
+    /// How each is doing.
+    fn status(&self) -> Vec<PluginStatus>;
+
+    /// Loads one of them anew, by its short name.
+    fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a>;
+}
+
+/// What the operator may see, and do.
+pub struct State {
+    /// The plugins.
+    pub plugins: Arc<dyn Plugins>,
+    /// The live window.
+    pub live: Arc<Live>,
+    /// How the stream is doing.
+    pub health: watch::Receiver<stream::Health>,
+    /// What the publisher counts.
+    pub stream: Arc<stream::Counts>,
+    /// Where pictures come from.
+    pub source: SourceFacts,
+    /// What the viewers' server counts.
+    pub viewers: Arc<http::Counts>,
+    /// What requests must carry.
+    pub token: Option<Token>,
+}
+
+/// What is known of the source while it runs.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    /// What viewers may read of it.
+    pub name: String,
+    /// What it is, for the operator.
+    pub description: String,
+    /// Counts of what went wrong.
+    pub damage: watch::Receiver<Damage>,
+}
+
+/// The page at `/`: `host/page/operator.html`, into which `host/build.rs` puts a policy that lets run only what is in it.
+const PAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/operator.html"));
+
+/// Connections at once: a few people and a few programs.
+const CONNECTIONS: usize = 64;
+
+/// The operator's listener, bound to its address.
+pub struct Operator(http::Listeners);
+
+impl Operator {
+    /// Binds the address. Needs a Tokio runtime around it. An error names the address and says what to do.
+    pub fn bind(address: SocketAddr, token: Option<&Token>) -> anyhow::Result<Self> {
+        let listeners = http::Listeners::bind(&[address], "--operator")?;
+        if !address.ip().to_canonical().is_loopback() && token.is_none() {
+            tracing::warn!(
+                "the operator's listener at {address} can be reached from other machines: whoever can, sees the status and \
+                 can reload plugins; set `operator-token` in the configuration, or listen on 127.0.0.1"
+            );
+        }
+        Ok(Self(listeners))
+    }
+
+    /// The address; port 0 has become the port that was given.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local_addrs()[0]
+    }
+
+    /// Serves until `shutdown` is ready.
+    pub async fn serve(self, state: State, shutdown: impl Future<Output = ()>) {
+        let limits = http::Limits {
+            connections: CONNECTIONS,
+            // Prometheus asks once a minute, or more often, and keeps its connection.
+            idle: Duration::from_secs(120),
+            ..http::Limits::default()
+        };
+        let site = Arc::new(route::Site::new(state));
+        self.0.serve(site, limits, shutdown).await;
+    }
+}
