@@ -21,11 +21,12 @@ const LINES_A_SECOND: u32 = 10;
 const METRICS_MOST: usize = 100;
 const METRIC_NAME_MOST: usize = 100;
 
-/// What the instances of one plugin share, and what outlives each of them.
+/// What the instances of one generation share, and what outlives each of them.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     kv: Mutex<Store>,
-    metrics: Mutex<BTreeMap<String, Metric>>,
+    /// Of all generations: figures go on.
+    metrics: Arc<Mutex<BTreeMap<String, Metric>>>,
 }
 
 impl Shared {
@@ -33,7 +34,16 @@ impl Shared {
     pub(super) fn fork(&self) -> Self {
         Self {
             kv: Mutex::new(locked(&self.kv).clone()),
-            metrics: Mutex::default(),
+            metrics: Arc::default(),
+        }
+    }
+
+    /// For the generation that follows. It goes on with what is stored, in a store of its own: should it be rolled back,
+    /// what it wrote goes with it, and this one is as it was.
+    pub(super) fn handed_on(&self) -> Self {
+        Self {
+            kv: Mutex::new(locked(&self.kv).clone()),
+            metrics: self.metrics.clone(),
         }
     }
 

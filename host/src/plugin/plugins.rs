@@ -66,7 +66,6 @@ pub(super) struct Loader {
 pub(super) struct Slot {
     pub(super) name: Arc<str>,
     pub(super) spec: PluginSpec,
-    pub(super) shared: Arc<Shared>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) reloads: ReloadLog,
     /// The number of the next generation.
@@ -153,7 +152,6 @@ impl Plugins {
             let slot = Slot {
                 name: name.clone(),
                 spec: spec.clone(),
-                shared: generation.shared.clone(),
                 vitals: Arc::default(),
                 reloads: ReloadLog::default(),
                 next: 2.into(),

@@ -1,5 +1,5 @@
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -137,9 +137,10 @@ impl Plugins {
     async fn next_generation(&self, index: usize) -> anyhow::Result<Reloaded> {
         let began = Instant::now();
         let slot = &self.slots[index];
-        let generation = tokio::task::spawn_blocking({
+        let lineup = self.lineup();
+        let mut generation = tokio::task::spawn_blocking({
             let (loader, spec) = (self.loader.clone(), slot.spec.clone());
-            let shared = slot.shared.clone();
+            let shared = lineup.plugins[index].worker.generation().shared.clone();
             move || loader.load(&spec, shared)
         })
         .await
@@ -152,8 +153,9 @@ impl Plugins {
             );
         }
         let lineup = self.lineup();
+        let running = lineup.plugins[index].worker.generation();
         let draws = |generation: &Generation| generation.has(Hook::Overlay);
-        if draws(&generation) && !draws(lineup.plugins[index].worker.generation()) {
+        if draws(&generation) && !draws(running) {
             bail!(
                 "it draws now, and the generation that runs doesn't; who draws is settled when the host starts: restart it \
                  for that"
@@ -163,6 +165,8 @@ impl Plugins {
         let number = slot.next.load(Ordering::Relaxed);
         let version = generation.description.version.clone();
         let from_cache = generation.code == Origin::Cached;
+        // As late as can be: what the one before stores from here on, the next one doesn't see.
+        generation.shared = Arc::new(running.shared.handed_on());
         let saved = match generation.has_state() {
             true => saved(&lineup.plugins[index].worker).await,
             false => None,

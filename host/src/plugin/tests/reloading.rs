@@ -97,6 +97,57 @@ async fn a_generation_without_state_follows_one_that_has_some() {
     assert_eq!(text(render(&plugins, "swap.txt").await), "plain");
 }
 
+/// A plugin that writes `swap.txt` with what is stored under `key`. `init` is done first, with the key at hand.
+fn stored(init: impl Fn(&mut Guest, &str) -> String) -> Guest {
+    let mut guest = Guest::new("swap")
+        .import("kv", "get", "(param i32 i32 i32)")
+        .import("kv", "set", "(param i32 i32 i32 i32 i32)");
+    let key = guest.text("key");
+    let found = guest.words(&[0; 3]);
+    let init = init(&mut guest, &key);
+    guest.init(&init).render(&format!(
+        "(call $get {key} (i32.const {found}))
+         (call $document
+            (i32.load offset=4 (i32.const {found})) (i32.load offset=8 (i32.const {found})) (i32.const 5))"
+    ))
+}
+
+fn storing(value: &str) -> Guest {
+    stored(|guest, key| {
+        let (value, told) = (guest.text(value), guest.words(&[0; 3]));
+        format!("(call $set {key} {value} (i32.const {told}))")
+    })
+}
+
+fn with_kv(guest: Guest) -> (Guests, Plugins) {
+    let guests = Guests::new();
+    let mut spec = PluginSpec::new(guests.build(guest));
+    spec.grants.kv = true;
+    let plugins = load(&[spec]).unwrap();
+    (guests, plugins)
+}
+
+#[tokio::test]
+async fn what_is_stored_survives_reloads() {
+    let (guests, plugins) = with_kv(storing("one"));
+    assert_eq!(text(render(&plugins, "swap.txt").await), "one");
+    guests.build(stored(|_, _| String::new()));
+    plugins.reload("swap").await.unwrap();
+    assert_eq!(text(render(&plugins, "swap.txt").await), "one");
+}
+
+#[tokio::test]
+async fn what_a_generation_stored_that_is_rolled_back_is_rolled_back_with_it() {
+    let (guests, plugins) = with_kv(storing("one"));
+    guests.build(storing("two").render_live("(unreachable)"));
+    plugins.reload("swap").await.unwrap();
+    assert_eq!(text(render(&plugins, "swap.txt").await), "one");
+    assert_eq!(status(&plugins).reloads.rolled_back, 1);
+    guests.build(stored(|_, _| String::new()));
+    plugins.reload("swap").await.unwrap();
+    assert_eq!(text(render(&plugins, "swap.txt").await), "one");
+}
+
 #[tokio::test]
 async fn a_file_that_can_not_be_used_leaves_the_old_generation_serving_and_says_why() {
     let (guests, plugins) = started(saying("old"));
