@@ -81,7 +81,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let source = source::open(&config.stream.source, &wanted).await?;
     tracing::info!("pictures come from {}", source.description);
     let settings = Settings {
-        wish,
+        wishes: wishes(&plugins),
         window_bytes: WINDOW_BYTES,
         naming: Some(Arc::new(Namer::new(plugins.clone()))),
     };
@@ -223,6 +223,18 @@ async fn report(mut stream: watch::Receiver<Health>, server: watch::Sender<http:
             return;
         }
     }
+}
+
+/// What the plugins wish, now and after each reload.
+fn wishes(plugins: &Plugins) -> watch::Receiver<Wish> {
+    let mut timing = plugins.watch_timing();
+    let (wishes, receiver) = watch::channel(wish(*timing.borrow_and_update()));
+    tokio::spawn(async move {
+        while timing.changed().await.is_ok() {
+            wishes.send_replace(wish(*timing.borrow_and_update()));
+        }
+    });
+    receiver
 }
 
 /// What the plugins wish, and defaults for what they leave open.

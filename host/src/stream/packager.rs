@@ -20,6 +20,16 @@ pub enum Outgrown {
     KeyInterval,
 }
 
+impl Outgrown {
+    /// For the log.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::FrameRate => "pictures come too slowly for the length of a part",
+            Self::KeyInterval => "key frames come too rarely for the length of a segment",
+        }
+    }
+}
+
 /// Turns access units into the chunks, parts and segments of one presentation, and publishes them.
 #[derive(Debug)]
 pub struct Packager {

@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     clock::Clock,
     counts::Counts,
-    packager::{Outgrown, Packager},
+    packager::Packager,
     probe::{Finding, Probe},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     h264::ParameterSets,
     live::{Kind, Live, Names, Naming},
     picture::Slate,
-    source::{Event, Picture, Source},
+    source::{Event, Nominal, Picture, Source},
     time::{Monotonic, Wall},
 };
 
@@ -31,8 +31,8 @@ const FIRST_NAMES: Duration = Duration::from_millis(300);
 /// What the publisher is told.
 #[derive(Clone)]
 pub struct Settings {
-    /// What is wished of the timing.
-    pub wish: Wish,
+    /// What is wished of the timing. Another wish begins another presentation.
+    pub wishes: watch::Receiver<Wish>,
     /// How many bytes of media the window may hold.
     pub window_bytes: u64,
     /// Who names objects; they are numbered if nobody does.
@@ -42,7 +42,7 @@ pub struct Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("wish", &self.wish)
+            .field("wishes", &self.wishes)
             .field("window_bytes", &self.window_bytes)
             .finish_non_exhaustive()
     }
@@ -78,6 +78,8 @@ pub struct Publisher {
     clock: Clock,
     /// Of the presentation that is to come; the packager has those of the one that runs.
     names: Names,
+    /// What the presentation that runs was planned by.
+    wish: Wish,
     phase: Phase,
     /// What was held back until the timing was fixed, and is to be published now, as long as somebody waits for names.
     held: VecDeque<Event>,
@@ -119,6 +121,7 @@ impl Publisher {
         let (health, receiver) = watch::channel(Health::Waiting);
         let probe = Probe::new(source.nominal);
         let names = Names::new(settings.naming.clone(), Wall::now());
+        let wish = *settings.wishes.borrow();
         let publisher = Self {
             source,
             live,
@@ -126,6 +129,7 @@ impl Publisher {
             health,
             clock: Clock::start(),
             names,
+            wish,
             phase: Phase::Probing(probe),
             held: VecDeque::new(),
             names_due: Instant::now(),
@@ -147,19 +151,23 @@ impl Publisher {
     /// # Errors
     /// Pictures that can't be published at all; the message says why.
     pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut wishes = self.settings.wishes.clone();
         loop {
             let wake = match &self.silence {
                 Silence::Awaiting(at) => *at,
                 Silence::Slate { next, .. } => *next,
             };
-            let publishing = matches!(self.phase, Phase::Publishing(_));
+            let publishing = matches!(self.phase, Phase::Publishing(_)) && self.held.is_empty();
+            // While the slate is shown there is nothing to begin another presentation with.
+            let pictures = publishing && matches!(self.silence, Silence::Awaiting(_));
             tokio::select! {
                 biased;
                 event = self.next_event() => match event {
                     None | Some(Event::Ended) => break,
                     Some(event) => self.event(event)?,
                 },
-                () = tokio::time::sleep_until(wake), if publishing && self.held.is_empty() => self.silent().await?,
+                Ok(()) = wishes.changed(), if pictures => self.follow(*wishes.borrow_and_update()),
+                () = tokio::time::sleep_until(wake), if publishing => self.silent().await?,
             }
         }
         if let Phase::Probing(probe) = &mut self.phase
@@ -223,7 +231,7 @@ impl Publisher {
         self.last = Some((picture.unit.parameter_sets.clone(), picture.captured));
         match &mut self.phase {
             Phase::Probing(probe) => {
-                let wish = &self.settings.wish;
+                let wish = *self.settings.wishes.borrow();
                 let captured = self.clock.wall(picture.captured);
                 for (kind, step) in [
                     (Kind::Init, wish.segment),
@@ -243,7 +251,8 @@ impl Publisher {
 
     /// Fixes the timing. What was held back is published next.
     fn begin(&mut self, finding: Finding) -> anyhow::Result<()> {
-        let timing = Timing::plan(&self.settings.wish, &finding.observed);
+        self.wish = *self.settings.wishes.borrow();
+        let timing = Timing::plan(&self.wish, &finding.observed);
         let id = presentation_id()?;
         tracing::info!(
             "presentation {id}: {:.3} pictures a second, key frames every {:?}; segments of {:?}, parts of up to {:?}",
@@ -295,14 +304,22 @@ impl Publisher {
         match outgrown {
             Ok(()) => Ok(()),
             Err(why) => {
-                self.start_over(&why);
+                // What was known beforehand has turned out wrong.
+                self.start_over(why.reason(), Nominal::default());
                 Ok(())
             }
         }
     }
 
+    /// Another timing is wished: it takes another presentation, since that of a presentation never changes.
+    fn follow(&mut self, wish: Wish) {
+        if wish != self.wish {
+            self.start_over("plugins ask for another timing", self.source.nominal);
+        }
+    }
+
     /// Ends the presentation, whose timing can't hold, and probes for the next.
-    fn start_over(&mut self, why: &Outgrown) {
+    fn start_over(&mut self, why: &str, nominal: Nominal) {
         let Phase::Publishing(packager) = &mut self.phase else {
             return;
         };
@@ -310,15 +327,10 @@ impl Publisher {
         self.names = std::mem::take(packager.names());
         self.clock = packager.clock();
         tracing::warn!(
-            "a new presentation begins with the next key frame, since {}: players that don't follow `live.m3u8` have to \
-             reopen it",
-            match why {
-                Outgrown::FrameRate => "pictures come too slowly for the length of a part",
-                Outgrown::KeyInterval => "key frames come too rarely for the length of a segment",
-            }
+            "a new presentation begins with the next key frame, since {why}: players that don't follow `live.m3u8` have to \
+             reopen it"
         );
-        // What was known beforehand has turned out wrong.
-        self.phase = Phase::Probing(Probe::new(crate::source::Nominal::default()));
+        self.phase = Phase::Probing(Probe::new(nominal));
         self.ask_for_key_frame();
     }
 
