@@ -11,6 +11,7 @@ pub mod figures;
 pub mod h264;
 pub mod http;
 pub mod kit;
+mod line_gate;
 pub mod live;
 pub mod operator;
 pub mod overlay;

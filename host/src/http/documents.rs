@@ -27,8 +27,9 @@ use super::{
     document::{Document, FAST},
 };
 use crate::{
+    line_gate::LineGate,
     live::{Live, Position, Snapshot},
-    plugin::{Answer, DocumentSpec, LineGate, RenderError, Request},
+    plugin::{Answer, DocumentSpec, RenderError, Request, line_gate},
 };
 
 /// An answer of a plugin that is being worked out.
@@ -155,7 +156,7 @@ impl Cache {
             table: Mutex::default(),
             waiting: AtomicUsize::new(0),
             counts,
-            complaints: Mutex::default(),
+            complaints: Mutex::new(line_gate()),
         })
     }
 

@@ -11,7 +11,10 @@ use super::{
     naming::{Answer, Nameless, Naming, check_name},
     numbering::{Kind, numbered},
 };
-use crate::time::{MediaTime, Wall};
+use crate::{
+    line_gate::LineGate,
+    time::{MediaTime, Wall},
+};
 
 /// How long the log is quiet about names after a line about one.
 const QUIET: Duration = Duration::from_secs(10);
@@ -22,7 +25,6 @@ const QUIET: Duration = Duration::from_secs(10);
 /// beforehand which objects it foresees ([`foresee`](Self::foresee)), and takes each name when it first mentions the
 /// object ([`take`](Self::take)); by then the answer has come. It never waits: a name that isn't there, or isn't one, is
 /// replaced by the number.
-#[derive(Default)]
 pub struct Names {
     naming: Option<Arc<dyn Naming>>,
     /// What is added to the numbers of parts and init segments when somebody is asked for their names: short numbers for
@@ -34,7 +36,7 @@ pub struct Names {
     /// Names that aren't numbers, of this presentation, and when they were last in use.
     given: HashMap<Arc<str>, MediaTime>,
     now: MediaTime,
-    complaints: Complaints,
+    complaints: LineGate,
 }
 
 /// The objects of one kind.
@@ -59,7 +61,12 @@ impl Names {
         let mut names = Self {
             naming,
             base: now.0 / 1_000,
-            ..Self::default()
+            inits: Queue::default(),
+            segments: Queue::default(),
+            parts: Queue::default(),
+            given: HashMap::new(),
+            now: MediaTime::default(),
+            complaints: LineGate::new(1, QUIET),
         };
         names.segments.next = now.0 / 1_000_000;
         names
@@ -196,6 +203,13 @@ impl Names {
     }
 }
 
+/// Numbers from 0 on, as long as somebody else has the real ones.
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(None, Wall(0))
+    }
+}
+
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names")
@@ -203,24 +217,6 @@ impl fmt::Debug for Names {
             .field("segments", &self.segments)
             .field("parts", &self.parts)
             .finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    left_out: u64,
-}
-
-impl Complaints {
-    /// Whether a line may go out, and how many did not since the last one.
-    fn pass(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now - last < QUIET) {
-            self.left_out += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.left_out))
     }
 }
 
@@ -379,16 +375,5 @@ mod tests {
             desk.answer(|_| Some(said.into()));
             assert_eq!(part(&mut names), called);
         }
-    }
-
-    #[test]
-    fn the_log_is_not_flooded() {
-        let mut complaints = Complaints::default();
-        let now = Instant::now();
-        assert_eq!(complaints.pass(now), Some(0));
-        for _ in 0..50 {
-            assert_eq!(complaints.pass(now + Duration::from_secs(9)), None);
-        }
-        assert_eq!(complaints.pass(now + QUIET), Some(50));
     }
 }

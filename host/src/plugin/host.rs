@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     failure::{Ungranted, flat},
     limits::Meter,
 };
-use crate::time::Wall;
+use crate::{line_gate::LineGate, time::Wall};
 
 /// Longest answer of `random.bytes`.
 const RANDOM_MOST: u32 = 4_096;
@@ -150,7 +150,7 @@ impl HostState {
             grants,
             granting: false,
             shared,
-            lines: LineGate::default(),
+            lines: line_gate(),
             last_words: None,
             meter: Meter::new(limits),
             budget: Budget::new(limits.start, "start-time"),
@@ -307,49 +307,14 @@ impl metrics::Host for HostState {
     }
 }
 
-/// Lets so many lines pass a second, and counts the others.
-#[derive(Debug, Default)]
-pub(crate) struct LineGate {
-    second: Option<Instant>,
-    passed: u32,
-    suppressed: u64,
-}
-
-impl LineGate {
-    /// Whether a line may pass now, and if so, how many were held back since the last one that did.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
-        let fresh = self
-            .second
-            .is_none_or(|second| now.duration_since(second).as_secs() >= 1);
-        if fresh {
-            self.second = Some(now);
-            self.passed = 0;
-        }
-        if self.passed >= LINES_A_SECOND {
-            self.suppressed += 1;
-            return None;
-        }
-        self.passed += 1;
-        Some(std::mem::take(&mut self.suppressed))
-    }
+/// For what a plugin says, or is to be said of it.
+pub(crate) fn line_gate() -> LineGate {
+    LineGate::new(LINES_A_SECOND, Duration::from_secs(1))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn ten_lines_pass_a_second_and_the_next_one_says_how_many_did_not() {
-        let mut gate = LineGate::default();
-        let start = Instant::now();
-        let passed = (0..25).filter_map(|_| gate.pass(start)).count();
-        assert_eq!(passed, 10);
-        let later = start + Duration::from_secs(1);
-        assert_eq!(gate.pass(later), Some(15));
-        assert_eq!(gate.pass(later), Some(0));
-    }
 
     #[test]
     fn the_store_names_the_limit_that_it_keeps() {

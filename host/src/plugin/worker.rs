@@ -16,10 +16,13 @@ use super::{
     failure::flat,
     generation::Generation,
     health::Health,
-    host::LineGate,
+    host::line_gate,
     instance::{Instance, Trapped},
 };
-use crate::figures::{Count, Times};
+use crate::{
+    figures::{Count, Times},
+    line_gate::LineGate,
+};
 
 /// Calls that may wait for a plugin. Callers beyond that wait to be let in, so a slow plugin costs no memory.
 const QUEUE: usize = 64;
@@ -221,7 +224,7 @@ impl Keeper {
             memory: 0,
             health: Health::default(),
             vitals,
-            lines: LineGate::default(),
+            lines: line_gate(),
             instance,
         };
         keeper.count_memory();

@@ -1,13 +1,15 @@
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
+
+use crate::line_gate::LineGate;
 
 /// Lines to the log at once, and then in each [`PERIOD`]. `rpicam-vid` writes one for each frame.
 const LINES: u32 = 20;
@@ -57,18 +59,19 @@ impl Drop for Complaints {
 }
 
 async fn listen(mut stderr: impl AsyncRead + Unpin, last: Arc<Mutex<Option<String>>>) {
-    let (mut lines, mut limit) = (Lines::default(), Limit::new(Instant::now()));
+    let (mut lines, mut gate) = (Lines::default(), LineGate::new(LINES, PERIOD));
     let mut buffer = [0; 4096];
     while let Ok(len @ 1..) = stderr.read(&mut buffer).await {
-        lines.push(&buffer[..len], |line| say(line, &mut limit, &last));
+        lines.push(&buffer[..len], |line| say(line, &mut gate, &last));
     }
-    lines.push(b"\n", |line| say(line, &mut limit, &last));
-    limit.tell();
+    lines.push(b"\n", |line| say(line, &mut gate, &last));
+    tell(gate.take_held_back());
 }
 
-fn say(line: &str, limit: &mut Limit, last: &Mutex<Option<String>>) {
+fn say(line: &str, gate: &mut LineGate, last: &Mutex<Option<String>>) {
     *last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(line.to_owned());
-    if limit.allows(Instant::now()) {
+    if let Some(held_back) = gate.pass(Instant::now()) {
+        tell(held_back);
         tracing::info!("the source says: {line}");
     }
 }
@@ -98,41 +101,9 @@ impl Lines {
     }
 }
 
-/// Lets through some lines in a period, and counts the rest.
-#[derive(Debug)]
-struct Limit {
-    since: Instant,
-    passed: u32,
-    held_back: u64,
-}
-
-impl Limit {
-    fn new(since: Instant) -> Self {
-        Self {
-            since,
-            passed: 0,
-            held_back: 0,
-        }
-    }
-
-    fn allows(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since) >= PERIOD {
-            self.tell();
-            *self = Self::new(now);
-        }
-        if self.passed < LINES {
-            self.passed += 1;
-            true
-        } else {
-            self.held_back += 1;
-            false
-        }
-    }
-
-    fn tell(&self) {
-        if self.held_back > 0 {
-            tracing::info!("the source said {} lines more", self.held_back);
-        }
+fn tell(held_back: u64) {
+    if held_back > 0 {
+        tracing::info!("the source said {held_back} lines more");
     }
 }
 
@@ -159,15 +130,5 @@ mod tests {
                 "x".repeat(LONGEST)
             ]
         );
-    }
-
-    #[test]
-    fn a_flood_is_held_back_until_the_next_period() {
-        let start = Instant::now();
-        let mut limit = Limit::new(start);
-        let passed = (0..100).filter(|_| limit.allows(start)).count();
-        assert_eq!(passed, LINES as usize);
-        assert_eq!(limit.held_back, 80);
-        assert!(limit.allows(start + PERIOD));
     }
 }
