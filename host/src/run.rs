@@ -17,8 +17,8 @@ use crate::{
     overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, Namer, Painter, PluginSpec, PluginStatus, Plugins, Reads,
-        Request, TimingRequest, Visit,
+        DocumentSpec, Environment, FileWatch, Namer, Painter, PluginSpec, PluginStatus, Plugins,
+        Reads, Request, TimingRequest, Visit,
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
@@ -92,6 +92,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
     reload_on_hangup(plugins.clone())?;
+    let _files = FileWatch::start(&plugins).unwrap_or_else(|error| {
+        tracing::warn!("a plugin that changes has to be reloaded by hand: {error:#}");
+        None
+    });
     let operated = operator::State {
         plugins,
         live,

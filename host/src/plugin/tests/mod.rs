@@ -2,6 +2,7 @@
 
 mod calling;
 mod drawing;
+mod files;
 mod guest;
 mod loading;
 mod naming;
