@@ -1,8 +1,8 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     cmaf::Wish,
-    config::Config,
+    config::{Config, Listen},
     http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
@@ -22,6 +22,7 @@ use crate::{
     },
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
+    tls::{self, Tls},
 };
 
 /// Plugins that load unless one is named that writes playlists.
@@ -56,9 +57,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
-    let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
+    let tls = match &config.tls {
+        Some(spec) => Some(Tls::open(spec, &tls::default_state_dir())?),
+        None => None,
+    };
+    let operator = Operator::bind(
+        place(config.operator, false, tls.as_ref(), "--operator")?,
+        config.operator_token.as_ref(),
+    )?;
+    let places = config
+        .listen
+        .iter()
+        .map(|&listen| place(listen, tls.is_some(), tls.as_ref(), "--listen"));
     let server = http::Server::bind(
-        &config.listen,
+        &places.collect::<anyhow::Result<Vec<_>>>()?,
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
@@ -96,6 +108,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!("a plugin that changes has to be reloaded by hand: {error:#}");
         None
     });
+    if let Some(tls) = &tls
+        && let Err(error) = tls.follow()
+    {
+        tracing::warn!("a certificate that changes is used after a restart only: {error:#}");
+    }
     let operated = operator::State {
         plugins,
         live,
@@ -106,7 +123,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         token: config.operator_token,
     };
     tokio::spawn(report(health_of_stream, health));
-    announce(operator.local_addr(), server.local_addrs())?;
+    announce(&operator.url(), server.urls())?;
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped.clone())));
@@ -128,6 +145,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
     outcome
+}
+
+/// Where to listen, and whether by TLS; `secure` is what happens when nothing was said.
+fn place(
+    listen: Listen,
+    secure: bool,
+    tls: Option<&Arc<Tls>>,
+    option: &str,
+) -> anyhow::Result<http::Place> {
+    let address = listen.address;
+    let tls = match (listen.tls.unwrap_or(secure), tls) {
+        (false, _) => None,
+        (true, Some(tls)) => Some(tls.clone()),
+        (true, None) => bail!(
+            "{option} https://{address} needs a certificate: --tls CERT,KEY takes yours, --tls alone makes one for this \
+             machine"
+        ),
+    };
+    Ok(http::Place { address, tls })
 }
 
 /// Where plugins are looked for.
@@ -175,11 +211,11 @@ fn reload_on_hangup(plugins: Arc<Plugins>) -> anyhow::Result<()> {
 }
 
 /// Says where to operate and to watch, on standard output, for people and for programs that start us.
-fn announce(operator: SocketAddr, viewers: &[SocketAddr]) -> anyhow::Result<()> {
+fn announce(operator: &str, viewers: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Operate at http://{operator}/")?;
+    writeln!(out, "Operate at {operator}")?;
     for address in viewers {
-        writeln!(out, "Watch at http://{address}/")?;
+        writeln!(out, "Watch at {address}")?;
     }
     out.flush().context("writing to standard output")
 }

@@ -21,6 +21,7 @@ pub fn test() -> Vec<&'static str> {
     packages.extend([
         "chromium",
         "clang",
+        "curl",
         "ffmpeg",
         "gstreamer1.0-libav",
         "gstreamer1.0-plugins-bad",

@@ -82,8 +82,9 @@ pub struct Operator(http::Listeners);
 
 impl Operator {
     /// Binds the address. Needs a Tokio runtime around it. An error names the address and says what to do.
-    pub fn bind(address: SocketAddr, token: Option<&Token>) -> anyhow::Result<Self> {
-        let listeners = http::Listeners::bind(&[address], "--operator")?;
+    pub fn bind(place: http::Place, token: Option<&Token>) -> anyhow::Result<Self> {
+        let address = place.address;
+        let listeners = http::Listeners::bind(&[place], "--operator")?;
         if !address.ip().to_canonical().is_loopback() && token.is_none() {
             tracing::warn!(
                 "the operator's listener at {address} can be reached from other machines: whoever can, sees the status and \
@@ -95,7 +96,13 @@ impl Operator {
 
     /// The address; port 0 has become the port that was given.
     pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addrs()[0]
+        let mut addresses = self.0.local_addrs();
+        addresses.next().expect("it listens at one address")
+    }
+
+    /// The same for a browser.
+    pub fn url(&self) -> String {
+        self.0.urls().next().expect("it listens at one address")
     }
 
     /// Serves until `shutdown` is ready.
