@@ -22,6 +22,7 @@ pub mod picture;
 pub mod plugin;
 mod private_directory;
 pub mod run;
+mod service;
 pub mod source;
 pub mod stream;
 pub mod time;

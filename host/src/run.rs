@@ -20,6 +20,7 @@ use crate::{
         DocumentSpec, Environment, FileWatch, Namer, Painter, PluginSpec, PluginStatus, Plugins,
         Reads, Request, TimingRequest, Visit,
     },
+    service,
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
     tls::{self, Tls},
@@ -61,16 +62,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Some(spec) => Some(Tls::open(spec, &tls::default_state_dir())?),
         None => None,
     };
-    let operator = Operator::bind(
-        place(config.operator, false, tls.as_ref(), "--operator")?,
-        config.operator_token.as_ref(),
-    )?;
-    let places = config
-        .listen
-        .iter()
-        .map(|&listen| place(listen, tls.is_some(), tls.as_ref(), "--listen"));
+    let (places, operator) = places(&config, tls.as_ref())?;
+    let operator = Operator::bind(operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
-        &places.collect::<anyhow::Result<Vec<_>>>()?,
+        places,
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
@@ -124,6 +119,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     tokio::spawn(report(health_of_stream, health));
     announce(&operator.url(), server.urls())?;
+    service::ready();
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped.clone())));
@@ -141,29 +137,64 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
         told = told_to_stop() => told,
     };
+    service::stopping();
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
     outcome
 }
 
-/// Where to listen, and whether by TLS; `secure` is what happens when nothing was said.
-fn place(
-    listen: Listen,
-    secure: bool,
+/// Where viewers watch, and where the operator is. What a service manager hands over takes the place of what is configured.
+fn places(
+    config: &Config,
     tls: Option<&Arc<Tls>>,
-    option: &str,
-) -> anyhow::Result<http::Place> {
-    let address = listen.address;
-    let tls = match (listen.tls.unwrap_or(secure), tls) {
-        (false, _) => None,
-        (true, Some(tls)) => Some(tls.clone()),
+) -> anyhow::Result<(Vec<http::Place>, http::Place)> {
+    let handed = service::sockets()?;
+    let secure = |wanted: bool, what: &dyn Fn() -> String| match (wanted, tls) {
+        (false, _) => Ok(None),
+        (true, Some(tls)) => Ok(Some(tls.clone())),
         (true, None) => bail!(
-            "{option} https://{address} needs a certificate: --tls CERT,KEY takes yours, --tls alone makes one for this \
-             machine"
+            "{} needs a certificate: --tls CERT,KEY takes yours, --tls alone makes one for this machine",
+            what()
         ),
     };
-    Ok(http::Place { address, tls })
+    let operator = match handed.operator {
+        Some(socket) => http::Place {
+            at: http::At::Socket(socket),
+            tls: None,
+        },
+        None => {
+            let Listen { address, tls } = config.operator;
+            http::Place {
+                at: http::At::Address(address),
+                tls: secure(tls == Some(true), &|| {
+                    format!("--operator https://{address}")
+                })?,
+            }
+        }
+    };
+    // Unless said otherwise, viewers are spoken to as well as it goes.
+    let wanted = |said: Option<bool>| said.unwrap_or(tls.is_some());
+    let viewers: anyhow::Result<Vec<_>> = if handed.viewers.is_empty() {
+        let listen = config.listen.iter().map(|&Listen { address, tls }| {
+            Ok(http::Place {
+                at: http::At::Address(address),
+                tls: secure(wanted(tls), &|| format!("--listen https://{address}"))?,
+            })
+        });
+        listen.collect()
+    } else {
+        let sockets = handed.viewers.into_iter().map(|(socket, tls)| {
+            Ok(http::Place {
+                at: http::At::Socket(socket),
+                tls: secure(wanted(tls), &|| {
+                    "the socket `https` of the service manager".to_owned()
+                })?,
+            })
+        });
+        sockets.collect()
+    };
+    Ok((viewers?, operator))
 }
 
 /// Where plugins are looked for.

@@ -33,6 +33,8 @@ pub fn test() -> Vec<&'static str> {
         "libclang-rt-dev-wasm32",
         "lld",
         "python3-venv",
+        // Hands sockets over, for a test of services.
+        "systemd",
         "wasi-libc",
     ]);
     if Command::new("npm").arg("--version").output().is_err() {

@@ -64,17 +64,29 @@ pub(crate) struct Peer {
 }
 
 /// Where to listen, and with what certificate to speak TLS there, if so.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Place {
-    /// Port 0 becomes one that is free.
-    pub address: SocketAddr,
+    /// The address.
+    pub at: At,
     /// Who comes without TLS is led to the same place with it.
     pub tls: Option<Arc<Tls>>,
 }
 
+/// An address, or a socket that has one already.
+#[derive(Debug)]
+pub enum At {
+    /// Is to be bound. Port 0 becomes one that is free.
+    Address(SocketAddr),
+    /// Listens, and doesn't block.
+    Socket(std::net::TcpListener),
+}
+
 impl From<SocketAddr> for Place {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: None }
+        Self {
+            at: At::Address(address),
+            tls: None,
+        }
     }
 }
 
@@ -91,15 +103,24 @@ struct Entrance {
 impl Listeners {
     /// Binds every address. Needs a Tokio runtime around it. An error names the address, and says what to do with the
     /// option that named it.
-    pub(crate) fn bind(places: &[Place], option: &str) -> anyhow::Result<Self> {
-        let addresses: Vec<_> = places.iter().map(|place| place.address).collect();
-        let entrances = places.iter().map(|place| {
-            let listener = listener(place.address, &addresses)
-                .map_err(|error| cannot_listen(place.address, option, &error))?;
+    pub(crate) fn bind(places: Vec<Place>, option: &str) -> anyhow::Result<Self> {
+        let wanted: Vec<_> = places
+            .iter()
+            .filter_map(|place| match place.at {
+                At::Address(address) => Some(address),
+                At::Socket(_) => None,
+            })
+            .collect();
+        let entrances = places.into_iter().map(|Place { at, tls }| {
+            let listener = match at {
+                At::Address(address) => listener(address, &wanted)
+                    .map_err(|error| cannot_listen(address, option, &error))?,
+                At::Socket(socket) => TcpListener::from_std(socket)
+                    .context("listening at a socket of the service manager")?,
+            };
             let address = listener
                 .local_addr()
                 .context("asking for the address that was bound")?;
-            let tls = place.tls.clone();
             Ok(Entrance {
                 listener,
                 address,
@@ -299,8 +320,8 @@ fn cannot_listen(address: SocketAddr, option: &str, error: &io::Error) -> anyhow
         }
         ErrorKind::PermissionDenied if address.port() < 1_024 => {
             format!(
-                ": ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one with {option}, or put \
-                 a reverse proxy in front"
+                ": ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); let systemd hand the socket over, as in \
+                 examples/deploy, or choose a higher one with {option}"
             )
         }
         ErrorKind::AddrNotAvailable => {

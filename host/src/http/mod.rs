@@ -34,7 +34,7 @@ mod state;
 
 pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};
-pub use listen::Place;
+pub use listen::{At, Place};
 pub use pass::{Asking, Guard};
 pub use server::Server;
 pub use state::{Health, Limits, Page, State};

@@ -24,7 +24,7 @@ impl Server {
     /// Binds every address, and raises the limit of open files as far as it goes, since every viewer is one.
     ///
     /// Needs a Tokio runtime around it. An error names the address and says what to do.
-    pub fn bind(places: &[Place], state: State) -> anyhow::Result<Self> {
+    pub fn bind(places: Vec<Place>, state: State) -> anyhow::Result<Self> {
         let mut limits = state.limits;
         limits.connections = connections(limits.connections, raise_file_limit());
         let cache = Cache::new(state.documents, state.live.clone(), state.counts.clone());

@@ -409,7 +409,7 @@ impl Stage {
     /// On a socket, with documents of its own and all else shared.
     pub fn serve(&self) -> Running {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(&[local.into()], self.state()).expect("a free port");
+        let server = Server::bind(vec![local.into()], self.state()).expect("a free port");
         let address = server.local_addrs().next().expect("one");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(async {
