@@ -16,6 +16,7 @@ mod line_gate;
 pub mod live;
 mod machine;
 pub mod operator;
+pub mod output;
 pub mod overlay;
 pub mod page;
 pub mod picture;

@@ -47,7 +47,14 @@ fn the_annotated_example_says_what_the_defaults_are() {
     for key in PLUGIN
         .iter()
         .chain(&STREAM)
-        .chain(&["listen", "operator", "operator-token", "tls", "log"])
+        .chain(&[
+            "listen",
+            "operator",
+            "operator-token",
+            "tls",
+            "output",
+            "log",
+        ])
         .chain(&["plugin-dirs", "cache-dir"])
     {
         assert!(

@@ -77,6 +77,7 @@ fn state(health: Health) -> State {
         restarts: 4,
     };
     State {
+        output: None,
         plugins: Arc::new(OnePlugin),
         live: Arc::default(),
         health: watch::Sender::new(health).subscribe(),
