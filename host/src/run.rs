@@ -1,6 +1,6 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use tokio::{
@@ -112,6 +112,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let output = config.output.as_deref().map(Output::open).transpose()?;
     let written = output.as_ref().map(|output| output.counts().clone());
     if let Some(output) = output {
+        if !plugins.reads().is_empty() {
+            tracing::warn!(
+                "who may watch is not asked where files are served: whatever serves {} has to see to that by itself",
+                config.output.as_deref().unwrap_or(Path::new("")).display()
+            );
+        }
         tokio::spawn(output.run(live.clone(), plugins.clone()));
     }
     let operated = operator::State {

@@ -72,14 +72,14 @@ impl WebServer {
     pub async fn apache_files(files: &Path) -> Result<Self> {
         let (address, directory) = place()?;
         let path = directory.path().display();
-        let modules: String = ["mpm_event", "authz_core", "mime", "headers"]
+        let modules: String = ["mpm_event", "authz_core", "headers", "mime"]
             .map(|name| {
                 format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
             })
             .concat();
         let config = format!(
             "ServerRoot {path}\nPidFile {path}/pid\nDefaultRuntimeDir {path}\nServerName {address}\nListen {address}\n{modules}\
-             ErrorLog /dev/stderr\nTypesConfig /etc/mime.types\nDocumentRoot {files}\n\
+             User www-data\nGroup www-data\nErrorLog /dev/stderr\nTypesConfig /etc/mime.types\nDocumentRoot {files}\n\
              <Directory {files}>\nRequire all granted\nHeader set Access-Control-Allow-Origin *\n</Directory>\n",
             files = files.display()
         );
