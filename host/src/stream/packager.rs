@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::{clock::Clock, counts::Counts};
 use crate::{
-    cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
+    cmaf::{DisplayTimes, Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
     live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
@@ -37,6 +37,7 @@ pub struct Packager {
     ring: Ring,
     timing: Timing,
     timeline: Timeline,
+    display: DisplayTimes,
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
@@ -90,6 +91,7 @@ impl Packager {
             ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
+            display: DisplayTimes::default(),
             clock,
             inits: Vec::new(),
             current_init: None,
@@ -279,9 +281,11 @@ impl Packager {
             number: self.chunks,
             start: placement.start,
             duration,
-            composition_offset: unit
-                .display_shift
-                .saturating_mul(micros(self.timeline.frame()) as i32),
+            composition_offset: self.display.offset(
+                placement.start,
+                unit.display_shift,
+                self.timeline.frame(),
+            ),
             size: u32::try_from(unit.data.len()).expect("the reader bounds access units"),
             sync: unit.idr,
             captured: self.clock.wall(captured),
@@ -306,8 +310,8 @@ impl Packager {
     }
 
     fn tell(&self, sample: &Sample, sets: &ParameterSets) {
-        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
-        let time = sample.start.after(Duration::from_micros(later));
+        let offset = sample.composition_offset.into();
+        let time = MediaTime(sample.start.0.saturating_add_signed(offset));
         let (start, date) = self.dated;
         self.live.tell(Frame {
             time,
