@@ -75,6 +75,7 @@ fn main() -> Result<()> {
     let environment = Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     };
     let file = file.to_str().context("a path in UTF-8")?;
     let plugins = Plugins::load(&[PluginSpec::new(file)], &environment)?;

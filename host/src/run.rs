@@ -97,7 +97,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None
     });
     let operated = operator::State {
-        plugins,
+        plugins: plugins.clone(),
         live,
         health: health_of_stream.clone(),
         stream: publisher.counts().clone(),
@@ -127,6 +127,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
+    let closed = tokio::task::spawn_blocking(move || plugins.close());
+    closed.await.context("closing the plugins' stores")?;
     outcome
 }
 
@@ -135,6 +137,7 @@ pub(crate) fn environment(config: &Config) -> Environment {
     Environment {
         plugin_dirs: config.plugin_dirs.clone(),
         cache_dir: Some(config.cache_dir.clone()),
+        state_dir: Some(config.state_dir.clone()),
     }
 }
 

@@ -1,14 +1,13 @@
-use std::{collections::hash_map::DefaultHasher, hash::Hasher, path::Path};
+use std::{collections::hash_map::DefaultHasher, hash::Hasher};
 
 use anyhow::{Context, Result};
-use wit_component::StringEncoding;
-use wit_parser::Resolve;
+use picam_guests::with_contract;
 
 /// Builds a plugin of `tests/guests/`, a core module in text, which the host makes a component of.
 #[derive(Clone, Debug)]
 pub struct Guest {
     text: String,
-    world: &'static str,
+    hook: &'static str,
 }
 
 impl Guest {
@@ -17,7 +16,7 @@ impl Guest {
     pub fn naming(trouble: &str) -> Self {
         Self {
             text: include_str!("../guests/naming.wat").replace("TROUBLE", trouble),
-            world: "naming-plugin",
+            hook: "naming",
         }
     }
 
@@ -25,30 +24,19 @@ impl Guest {
     pub fn overlay() -> Self {
         Self {
             text: include_str!("../guests/overlay.wat").to_owned(),
-            world: "overlay-plugin",
+            hook: "overlay",
         }
     }
 
     /// Builds it, and returns the path of its file.
     pub fn build(&self) -> Result<String> {
-        let mut module = wat::parse_str(&self.text)?;
-        let mut resolve = Resolve::default();
-        let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        let (package, _) = resolve.push_path(&contract)?;
-        let world = resolve.select_world(&[package], Some(self.world))?;
-        wit_component::embed_component_metadata(
-            &mut module,
-            &resolve,
-            world,
-            StringEncoding::UTF8,
-            false,
-        )?;
+        let module = with_contract(wat::parse_str(&self.text)?, [self.hook]);
         let mut hasher = DefaultHasher::new();
         hasher.write(&module);
         let directory = crate::target_directory().join("test-guests");
         std::fs::create_dir_all(&directory)?;
         // Tests that run at once may build the same: what one reads, another writes anew only as a whole.
-        let path = directory.join(format!("{}-{:016x}.wasm", self.world, hasher.finish()));
+        let path = directory.join(format!("{}-{:016x}.wasm", self.hook, hasher.finish()));
         let whole = tempfile::NamedTempFile::new_in(&directory)?;
         std::fs::write(whole.path(), &module)?;
         whole.persist(&path)?;

@@ -20,6 +20,7 @@ mod document;
 mod documents;
 mod hold;
 mod knock;
+mod letter;
 mod listen;
 mod media;
 mod overlay;

@@ -31,6 +31,9 @@ pub trait Naming: Send + Sync {
     /// Begins to work out a name, and returns at once: a publisher never waits for one. Called once per object, some
     /// time before the name is needed. An answer that comes too late is dropped.
     fn name(&self, object: Nameless) -> Answer;
+
+    /// What an object is called that can't have its name, or has none in time. `None`: by its number.
+    fn instead(&self) -> Option<String>;
 }
 
 /// The name as it will be used, with an ending if it had none; or what is wrong with it. Whether it is another object's

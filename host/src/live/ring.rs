@@ -498,6 +498,10 @@ mod tests {
             sender.send(Some(self.0(object))).unwrap();
             answer
         }
+
+        fn instead(&self) -> Option<String> {
+            None
+        }
     }
 
     fn named(say: impl Fn(Nameless) -> String + Send + Sync + 'static) -> Ring {

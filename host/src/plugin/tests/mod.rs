@@ -3,7 +3,6 @@
 mod calling;
 mod drawing;
 mod files;
-mod guest;
 mod loading;
 mod naming;
 mod permission;
@@ -11,7 +10,7 @@ mod reloading;
 
 use std::{sync::Arc, time::Duration};
 
-use guest::{Guest, Guests};
+use picam_guests::{Guest, Guests};
 
 use super::{
     Answer, CallError, Environment, Hook, PluginSpec, PluginStatus, Plugins, RenderError, Request,
@@ -24,6 +23,7 @@ fn environment() -> Environment {
     Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     }
 }
 
