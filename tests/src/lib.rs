@@ -20,6 +20,7 @@ mod browser;
 mod camera;
 mod client;
 mod clip;
+pub mod dash;
 mod feed;
 mod guest;
 mod host;
@@ -29,7 +30,7 @@ pub mod token;
 pub mod vm;
 mod watch;
 
-pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
+pub use browser::{Gaps, HICCUP, Picam, Player, Report, Viewer, Waits, hiccups_during};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};

@@ -140,7 +140,22 @@ impl Plugins {
             .collect::<anyhow::Result<_>>()?;
         if !generations.iter().any(|plugin| plugin.has(Hook::Playlist)) {
             for spec in others {
-                generations.push(load(spec)?);
+                let other = load(spec)?;
+                let mut namers = generations
+                    .iter()
+                    .filter(|plugin| plugin.has(Hook::Naming) && !plugin.has_segment_template());
+                if let Some(namer) = namers.next()
+                    && other.facts.documents.iter().any(DocumentSpec::is_mpd)
+                {
+                    tracing::warn!(
+                        "{} is left out, and with it DASH, which wants the names of all segments as one template: those that \
+                         plugin {} gives are none",
+                        spec.file,
+                        namer.name
+                    );
+                    continue;
+                }
+                generations.push(other);
                 specs.push(spec);
             }
         }
