@@ -159,9 +159,10 @@ async fn the_time_is_that_of_this_machine_and_whoever_may_not_watch_may_not_ask(
     assert!([401, 403].contains(&denied.status), "{}", denied.text());
     let token = token::lasting(3_600).unwrap();
     let path = format!("/~{token}/cam/time");
-    let before = chrono::DateTime::from(std::time::SystemTime::now());
+    let now = || chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let before = now();
     let reply = client.get(&path).await.unwrap();
-    let after: chrono::DateTime<chrono::Utc> = chrono::DateTime::from(std::time::SystemTime::now());
+    let after = now();
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(
         reply.header("cache-control").contains("no-store"),
