@@ -1,6 +1,6 @@
 // One viewer whom a test tells what to do: a line of JSON in, a line of JSON out.
 //
-//   {"open": "hls.js" | "page", "url": "…"}   opens the player
+//   {"open": "hls.js" | "dash.js" | "shaka" | "page", "url": "…"}   opens the player
 //   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays,
 //                                             and the median `deviation`, in milliseconds instead of all of them
 //   {"restart": true}                         counts from here on
@@ -20,7 +20,7 @@ let viewer = null;
 const act = async (order) => {
   if (order.open) {
     await viewer?.close();
-    viewer = await watch(browser, order.open === 'page' ? order.url : players.url(order.url));
+    viewer = await watch(browser, players.url(order.open, order.url));
     return {};
   }
   if (!viewer) throw new Error('nothing is open');

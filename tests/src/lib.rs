@@ -22,6 +22,7 @@ mod camera;
 mod client;
 mod clip;
 pub mod crowd;
+pub mod dash;
 mod feed;
 mod guest;
 mod host;
@@ -32,7 +33,7 @@ pub mod vm;
 mod watch;
 
 pub use blocked::{Blocked, blocked};
-pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
+pub use browser::{Gaps, HICCUP, Picam, Player, Report, Viewer, Waits, hiccups_during};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};

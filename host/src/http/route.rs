@@ -26,6 +26,7 @@ use super::{
 use crate::{
     live::{Live, Snapshot},
     plugin::{DocumentSpec, Inputs, Reads, Request, Scope},
+    time::Monotonic,
 };
 
 /// What answers are made from, shared by all connections.
@@ -62,6 +63,7 @@ enum Wanted {
         name: Box<str>,
     },
     Overlay(overlay::Wanted),
+    Time,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -71,7 +73,9 @@ impl Wanted {
         match self {
             Self::Page => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Document { .. } | Self::Time | Self::Overlay(overlay::Wanted::Drawings(_)) => {
+                Kind::Document
+            }
             Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
             Self::Done(_) => Kind::Other,
         }
@@ -181,6 +185,7 @@ impl Shared {
         };
         // No presentation is called that, and no document.
         match (presentation, name) {
+            (None, "time") => return Ok(Wanted::Time),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -234,7 +239,10 @@ impl Shared {
                 biased;
                 mut response = &mut response => {
                     pass.sign(&mut response);
-                    return response;
+                    let guard = self.guard.clone();
+                    return response.map(|body| {
+                        body.within(|work| pass.cover(guard, phase_of_asking, work))
+                    });
                 }
                 // It may be renewed, so that a player notices nothing.
                 () = pass.ended() => {
@@ -271,6 +279,10 @@ impl Shared {
             Wanted::Media { presentation, name } => match self.live.presentation(&presentation) {
                 Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
+            },
+            Wanted::Time => match self.window(None, phase).await {
+                Ok(window) => reply::time(window.presentation.clock.wall(Monotonic::now())),
+                Err(response) => response,
             },
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }

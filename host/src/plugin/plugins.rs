@@ -170,8 +170,23 @@ impl Plugins {
             .collect::<anyhow::Result<_>>()?;
         if !generations.iter().any(|plugin| plugin.has(Hook::Playlist)) {
             for spec in others {
+                let other = load(spec)?;
+                let mut namers = generations
+                    .iter()
+                    .filter(|plugin| plugin.has(Hook::Naming) && !plugin.has_segment_template());
+                if let Some(namer) = namers.next()
+                    && other.facts.documents.iter().any(DocumentSpec::is_mpd)
+                {
+                    tracing::warn!(
+                        "{} is left out, and with it DASH, which wants the names of all segments as one template: those that \
+                         plugin {} gives are none",
+                        spec.file,
+                        namer.name
+                    );
+                    continue;
+                }
                 tried.push(loader.file_state(spec));
-                generations.push(load(spec)?);
+                generations.push(other);
                 specs.push(spec);
             }
         }

@@ -73,6 +73,23 @@ pub(super) struct Segment {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
+pub(super) struct Period {
+    sequence: u64,
+    start: u64,
+    segment: Option<u64>,
+    chunk: u64,
+    #[component(name = "segment-template")]
+    segment_template: Option<Arc<str>>,
+    init: Arc<str>,
+    codecs: String,
+    width: u32,
+    height: u32,
+    #[component(name = "sample-aspect-ratio")]
+    sample_aspect_ratio: (u32, u32),
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
 pub(super) struct Position {
     sequence: u64,
     parts: u32,
@@ -107,6 +124,7 @@ pub(super) struct Rendition {
     #[component(name = "discontinuity-sequence")]
     discontinuity_sequence: u64,
     segments: Vec<Segment>,
+    periods: Vec<Period>,
     #[component(name = "next-part")]
     next_part: Option<Arc<str>>,
     #[component(name = "next-init")]
@@ -118,7 +136,9 @@ pub(super) struct Rendition {
 #[component(record)]
 pub(super) struct Presentation {
     id: Arc<str>,
+    epoch: u64,
     ended: bool,
+    superseded: bool,
     timing: Timing,
     renditions: Vec<Rendition>,
 }
@@ -129,7 +149,9 @@ impl Presentation {
         let timing = snapshot.presentation.timing;
         Self {
             id: snapshot.presentation.id.clone(),
+            epoch: snapshot.presentation.clock.epoch().0,
             ended: snapshot.ended,
+            superseded: snapshot.superseded,
             timing: Timing {
                 part_target: micros(timing.part_target),
                 target_duration: timing.target_duration,
@@ -162,6 +184,11 @@ fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
         discontinuity_sequence: snapshot.discontinuity_sequence,
         segments: segments
             .map(|(index, s)| segment(s, index >= with_parts))
+            .collect(),
+        periods: snapshot
+            .segments
+            .chunk_by(|one, next| Arc::ptr_eq(&one.period, &next.period))
+            .map(|segments| period(&segments[0]))
             .collect(),
         next_part: snapshot.next_part.clone(),
         // A change of the coding is learnt of with the access unit that brings it, so it is never known beforehand.
@@ -204,6 +231,24 @@ fn segment(segment: &live::Segment, with_parts: bool) -> Segment {
         lost_since: segment.lost_since.map(|since| since.0),
         complete: segment.complete,
         parts,
+    }
+}
+
+/// The period of this segment.
+fn period(segment: &live::Segment) -> Period {
+    let (period, coding) = (&segment.period, &segment.init.parameter_sets);
+    let (width, height) = coding.sample_aspect_ratio;
+    Period {
+        sequence: period.sequence,
+        start: period.start.0,
+        segment: period.segment.map(micros),
+        chunk: micros(period.chunk),
+        segment_template: period.template.clone(),
+        init: segment.init.path.clone(),
+        codecs: coding.codecs(),
+        width: coding.width,
+        height: coding.height,
+        sample_aspect_ratio: (width.into(), height.into()),
     }
 }
 
@@ -259,6 +304,9 @@ mod tests {
             growing.parts.iter().map(|p| p.size).sum::<u64>()
         );
         assert!(growing.size > 0);
+        let first: Vec<u64> = rendition.periods.iter().map(|p| p.sequence).collect();
+        assert_eq!(first, [1_000, 1_004, 1_006]);
+        assert_eq!(rendition.periods[1].chunk, 200_000, "a still lasts a part");
     }
 
     #[test]

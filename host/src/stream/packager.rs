@@ -48,6 +48,8 @@ pub struct Packager {
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
+    /// The source times its key frames by the presentation clock.
+    host_timed: bool,
     counts: Arc<Counts>,
     /// When the pictures of the camera were captured that the next publication makes available.
     fresh: Vec<Monotonic>,
@@ -85,7 +87,11 @@ impl Packager {
         clock: Clock,
         reorders: bool,
     ) -> Self {
-        let presentation = Arc::new(Presentation { id, timing });
+        let presentation = Arc::new(Presentation {
+            id,
+            timing,
+            clock: clock.presentation(),
+        });
         Self {
             live,
             ring: Ring::new(presentation, names, window_bytes),
@@ -99,6 +105,7 @@ impl Packager {
             part: OpenPart::default(),
             chunks: 0,
             reorders,
+            host_timed: false,
             counts: Arc::default(),
             fresh: Vec::new(),
         }
@@ -107,6 +114,12 @@ impl Packager {
     /// The same, counted here.
     pub fn counting(mut self, counts: Arc<Counts>) -> Self {
         self.counts = counts;
+        self
+    }
+
+    /// The same, of a source that times its key frames by the presentation clock, or doesn't.
+    pub fn host_timed(mut self, host_timed: bool) -> Self {
+        self.host_timed = host_timed;
         self
     }
 
@@ -192,10 +205,10 @@ impl Packager {
         }
     }
 
-    /// Ends the presentation: its playlists say so.
-    pub fn end(&mut self) {
+    /// Ends the presentation: its playlists say so. If it is superseded, another one will begin.
+    pub fn end(&mut self, superseded: bool) {
         self.close_part();
-        self.ring.end();
+        self.ring.end(superseded);
         self.publish();
     }
 
@@ -273,6 +286,14 @@ impl Packager {
                     Origin::Camera => None,
                     Origin::Slate(since) => Some(since),
                 },
+                segment: match origin {
+                    Origin::Camera if self.host_timed => Some(to_micros(self.timing.segment)),
+                    _ => None,
+                },
+                chunk: match origin {
+                    Origin::Camera => self.timing.frame,
+                    Origin::Slate(_) => self.timing.part_target,
+                },
             });
             changed = true;
         }
@@ -288,13 +309,16 @@ impl Packager {
             ),
             size: u32::try_from(unit.data.len()).expect("the reader bounds access units"),
             sync: unit.idr,
-            captured: self.clock.wall(captured),
+            // Not the label, which may be corrected: whoever measures by this does so by the presentation clock.
+            captured: self.clock.presentation().wall(captured),
         };
         self.chunks = self.chunks.wrapping_add(1);
-        self.part.chunks.push(Chunk {
+        let chunk = Chunk {
             head: chunk_head(&sample),
             sample: unit.data.clone(),
-        });
+        };
+        self.ring.push_chunk(chunk.clone());
+        self.part.chunks.push(chunk);
         if origin == Origin::Camera {
             self.part.captured.push(captured);
         }
@@ -306,16 +330,16 @@ impl Packager {
         if changed {
             self.publish();
         }
-        self.tell(&sample, &unit.parameter_sets);
+        self.tell(&sample, captured, &unit.parameter_sets);
     }
 
-    fn tell(&self, sample: &Sample, sets: &ParameterSets) {
+    fn tell(&self, sample: &Sample, captured: Monotonic, sets: &ParameterSets) {
         let offset = sample.composition_offset.into();
         let time = MediaTime(sample.start.0.saturating_add_signed(offset));
         let (start, date) = self.dated;
         self.live.tell(Frame {
             time,
-            captured: sample.captured,
+            captured: self.clock.wall(captured),
             date: date.after(time.since(start)),
             width: sets.width,
             height: sets.height,
@@ -340,6 +364,11 @@ impl Packager {
             self.counts.delay.add(now.since(captured));
         }
     }
+}
+
+/// To the nearest microsecond: what is cut off adds up with every segment.
+fn to_micros(length: Duration) -> Duration {
+    Duration::from_micros((length + Duration::from_nanos(500)).as_micros() as u64)
 }
 
 fn same(a: &Arc<ParameterSets>, b: &Arc<ParameterSets>) -> bool {

@@ -1,4 +1,5 @@
-//! From camera to screen in Chromium, with hls.js as it comes from npm: our stream beside FFmpeg's HLS from nginx.
+//! From camera to screen in Chromium, with hls.js and dash.js as they come from npm: our stream beside FFmpeg's HLS from
+//! nginx.
 //!
 //!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
 //!
@@ -45,21 +46,36 @@ async fn main() -> Result<()> {
     let size = arguments.next().unwrap_or("1280x720".into());
 
     let peer = Peer::start(&size).await?;
-    let theirs = play(&peer.url, &joins, &seconds).await?;
+    let theirs = play("hls.js", &peer.url, &joins, &seconds).await?;
     drop(peer);
     let (median, p90) = theirs.seconds()?;
-    for (part, budget) in [(100, "≤ 0.45 s, p90 ≤ 0.6 s"), (200, "≤ 0.9 s")] {
-        let host = Host::source("pattern")
+    for (player, document, options, budget) in [
+        (
+            "hls.js",
+            "live.m3u8",
+            "part-ms=100",
+            "≤ 0.45 s, p90 ≤ 0.6 s",
+        ),
+        ("hls.js", "live.m3u8", "part-ms=200", "≤ 0.9 s"),
+        ("dash.js", "live.mpd", "target-ms=200", "≤ 0.28 s"),
+    ] {
+        let plugins = match player {
+            "hls.js" => [format!("ll-hls.wasm,{options}"), "dash.wasm".into()],
+            _ => ["ll-hls.wasm".into(), format!("dash.wasm,{options}")],
+        };
+        let host = plugins
+            .iter()
+            .fold(Host::source("pattern"), |host, plugin| host.plugin(plugin))
             .arguments(["--size", &size])
-            .plugin(&format!("ll-hls.wasm,part-ms={part}"))
             .start()
             .await?;
         host.media_playlist().await?;
-        let ours = play(&host.url("/cam/live.m3u8"), &joins, &seconds).await?;
+        let url = host.url(&format!("/cam/{document}"));
+        let ours = play(player, &url, &joins, &seconds).await?;
         host.stop().await?;
         let (own, own90) = ours.seconds()?;
         println!(
-            "| camera to screen, hls.js in Chromium, `part-ms={part}` ({size}, {joins} joins of {seconds} s) | median {own:.2} s, \
+            "| camera to screen, {player} in Chromium, `{options}` ({size}, {joins} joins of {seconds} s) | median {own:.2} s, \
              p90 {own90:.2} s, {} stalls | FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} \
              stalls | {:.2} | {budget} |",
             ours.waits,
@@ -79,12 +95,12 @@ impl Played {
 }
 
 /// Watches a stream in Chromium.
-async fn play(url: &str, joins: &str, seconds: &str) -> Result<Played> {
+async fn play(player: &str, url: &str, joins: &str, seconds: &str) -> Result<Played> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let output = Command::new("node")
         .args([
             "play.mjs",
-            "hls.js",
+            player,
             url,
             "--joins",
             joins,
