@@ -6,6 +6,7 @@
 //! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
 //! `operator-token`, `log`, `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
 
+pub(crate) mod fuzzing;
 mod reader;
 mod values;
 

@@ -18,6 +18,7 @@ mod connection;
 mod counts;
 mod document;
 mod documents;
+pub(crate) mod fuzzing;
 mod hold;
 mod knock;
 mod listen;
@@ -44,9 +45,3 @@ pub(crate) use {
 
 #[cfg(test)]
 mod tests;
-
-/// Entry points of the fuzz targets.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use super::query::fuzz as query;
-}

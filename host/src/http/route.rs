@@ -404,7 +404,7 @@ fn inputs(query: &str, headers: &HeaderMap, reads: &Inputs) -> Result<Request, B
     let query = query::parse(query, &reads.query)
         .map_err(|error| Box::new(reply::line(StatusCode::BAD_REQUEST, error.to_string())))?;
     let mut request = Request {
-        query,
+        query: query::canonical(query),
         ..Request::default()
     };
     for name in &reads.headers {

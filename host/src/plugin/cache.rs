@@ -12,6 +12,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
+use super::weight;
+
 /// Begins every entry. Its number changes with the layout.
 const MAGIC: &[u8; 8] = b"picamc01";
 /// Bytes before the compiled code: magic and the code's SHA-256.
@@ -201,6 +203,7 @@ pub(super) fn compile(
             ),
         }
     }
+    weight::check(component)?;
     let code = engine
         .precompile_component(component)
         .map_err(anyhow::Error::from)
