@@ -5,9 +5,11 @@
 //! knows access units and times, and nothing of windows, sources or players.
 
 mod boxes;
+mod event;
 mod plan;
 mod timeline;
 
 pub use boxes::{Sample, chunk_head, init_segment};
+pub use event::{Event, with_events};
 pub use plan::{Observed, Timing, Wish};
 pub use timeline::{Placement, Timeline};

@@ -21,6 +21,7 @@ use hyper::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    body::Work,
     hold::{self, Phase},
     knock::{FORM_MOST, Knock, NoForm, Unreadable, form},
     reply::{self, Response},
@@ -118,6 +119,27 @@ impl Pass {
         headers.extend(permit.headers);
         self.permit = Permit { headers, ..permit };
         Ok(())
+    }
+
+    /// Does the rest of the work of a response that has begun, for as long as the permission holds. Nothing is done while
+    /// it is asked for anew, and nothing more if it is refused then: the response ends.
+    pub(super) async fn cover(
+        mut self,
+        guard: Arc<dyn Guard>,
+        mut phase: watch::Receiver<Phase>,
+        mut work: Work,
+    ) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ended() => {
+                    if self.renew(&*guard, &mut phase).await.is_err() {
+                        return;
+                    }
+                }
+                () = &mut work => return,
+            }
+        }
     }
 
     /// Marks a response as this viewer's own.

@@ -13,6 +13,7 @@ use super::{
     counts::{Counts, Kind, Traffic},
     document::Document,
     documents::{Cache, Reply},
+    endless,
     hold::{self, FIRST_PICTURE, Phase},
     knock::{self, Address, Knock, NoAddress},
     listen::Site,
@@ -62,6 +63,8 @@ enum Wanted {
         name: Box<str>,
     },
     Overlay(overlay::Wanted),
+    /// `/cam/live.mp4`.
+    Endless,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -72,7 +75,9 @@ impl Wanted {
             Self::Page => Kind::Page,
             Self::Health => Kind::Health,
             Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
-            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
+            Self::Media { .. } | Self::Endless | Self::Overlay(overlay::Wanted::Image(_)) => {
+                Kind::Media
+            }
             Self::Done(_) => Kind::Other,
         }
     }
@@ -181,6 +186,7 @@ impl Shared {
         };
         // No presentation is called that, and no document.
         match (presentation, name) {
+            (None, "live.mp4") => return Ok(Wanted::Endless),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -234,7 +240,10 @@ impl Shared {
                 biased;
                 mut response = &mut response => {
                     pass.sign(&mut response);
-                    return response;
+                    let guard = self.guard.clone();
+                    return response.map(|body| {
+                        body.within(|work| pass.cover(guard, phase_of_asking, work))
+                    });
                 }
                 // It may be renewed, so that a player notices nothing.
                 () = pass.ended() => {
@@ -272,6 +281,7 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
             },
+            Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }
@@ -382,7 +392,7 @@ fn no_such_address(documents: &[DocumentSpec]) -> Response {
         .map(|document| format!(", /cam/{}", document.path))
         .collect();
     reply::not_found(format!(
-        "no such address; there are / (the page){}",
+        "no such address; there are / (the page), /cam/live.mp4{}",
         names.concat()
     ))
 }

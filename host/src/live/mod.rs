@@ -4,9 +4,12 @@
 //! change. Media bytes live in [`bytes::Bytes`] that chunks, parts and segments share, so what was evicted lives on for as long as
 //! a response that is running needs it.
 //!
+//! Ahead of the parts, [`Edge`] has the newest chunks, for those who take the stream picture by picture.
+//!
 //! What an object is called is a number or somebody's choice ([`Naming`]); [`Names`] has it before it is needed. A snapshot
 //! leads from names to objects, so a name means something exactly as long as its object can be asked for.
 
+mod edge;
 mod frame;
 mod media;
 mod names;
@@ -16,6 +19,7 @@ mod ring;
 mod snapshot;
 mod window;
 
+pub use edge::{Edge, EdgeChunk, Step};
 pub use frame::Frame;
 pub use media::{Chunk, InitSegment, Media, Part, Segment};
 pub use names::Names;
