@@ -49,7 +49,8 @@ pub(super) struct Asked {
 }
 
 enum Wanted {
-    Page,
+    /// A file of the page.
+    Page(usize),
     Health,
     Document {
         /// Of which presentation; `None` for whichever is current.
@@ -72,7 +73,7 @@ enum Wanted {
 impl Wanted {
     fn kind(&self) -> Kind {
         match self {
-            Self::Page => Kind::Page,
+            Self::Page(_) => Kind::Page,
             Self::Health => Kind::Health,
             Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
             Self::Media { .. } | Self::Endless | Self::Overlay(overlay::Wanted::Image(_)) => {
@@ -174,10 +175,12 @@ impl Shared {
 
     fn wanted(&self, request: &Parts, path: &str) -> Result<Wanted, Box<Response>> {
         let below = match path {
-            "/" => return Ok(Wanted::Page),
             "/healthz" => return Ok(Wanted::Health),
             path => path.strip_prefix("/cam/"),
         };
+        if let Some(file) = self.page.find(path) {
+            return Ok(Wanted::Page(file));
+        }
         let documents = self.cache.documents();
         let below = below.ok_or_else(|| Box::new(no_such_address(&documents)))?;
         let (presentation, name) = match below.split_once('/') {
@@ -264,7 +267,7 @@ impl Shared {
         match wanted {
             Wanted::Done(response) => *response,
             Wanted::Health => self.health(),
-            Wanted::Page => self.page(conditions),
+            Wanted::Page(file) => self.page(file, conditions),
             Wanted::Document {
                 presentation,
                 documents,
@@ -344,14 +347,14 @@ impl Shared {
         }
     }
 
-    fn page(&self, conditions: &Conditions) -> Response {
+    fn page(&self, file: usize, conditions: &Conditions) -> Response {
         let fields = DocumentFields {
             // It's small, and after an upgrade nobody wants the old one: ask every time, and get 304.
             cache_control: HeaderValue::from_static("no-cache"),
             vary: None,
             priority: None,
         };
-        reply::document(&self.page.0, fields, conditions)
+        reply::document(&self.page.0[file].1, fields, conditions)
     }
 
     fn health(&self) -> Response {
