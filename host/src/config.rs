@@ -7,6 +7,7 @@
 //! `operator-token`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each plugin.
 //! `examples/picam.toml` shows all of it.
 
+pub(crate) mod fuzzing;
 mod reader;
 mod values;
 

@@ -64,7 +64,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             documents: plugins.clone(),
             guard: plugins.clone(),
             overlay: board,
-            page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
+            page: http::Page::new(page::FILES),
             health: health_of_server,
             limits: http::Limits::default(),
             counts: viewers.clone(),

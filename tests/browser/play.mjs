@@ -3,7 +3,7 @@
 //   node play.mjs PLAYER URL [--seconds 20] [--joins 1]
 //
 // PLAYER is `hls.js`, `dash.js` or `shaka` (as it comes from npm; URL is the multivariant playlist or the MPD) or `page`
-// (URL is a page with a <video>).
+// (URL is our page; `?player=mse` chooses a way to play).
 // Each join opens the page anew at another moment of the segment; the first second of each counts for nothing, as the
 // picture just appeared. The picture must carry the clock bar (`picam-host --source pattern`), and both clocks must be
 // one: host and browser run on the same machine.

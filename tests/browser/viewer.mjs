@@ -26,8 +26,11 @@ const players = {
 export const PLAYERS = [...Object.keys(players), 'page'];
 
 /**
- * Serves the pages with the players on a free port of the loopback interface: another origin than the host's.
- * @returns {Promise<{url: (player: string, stream: string) => string, close: () => void}>}
+ * Serves the pages with the players, and the pages in examples/pages, on a free port of the loopback interface: another
+ * origin than the host's. `url` is where a player plays a stream, `example` where an example plays, in which `host` takes the
+ * place of the address that people put in.
+ * @returns {Promise<{url: (player: string, stream: string) => string, example: (name: string, host: string) => string,
+ *   close: () => void}>}
  */
 export async function servePlayers() {
   const files = Object.fromEntries(Object.values(players).flatMap(([page, script, source]) => [
@@ -35,10 +38,13 @@ export async function servePlayers() {
     [script, [here(`node_modules/${source}`), 'text/javascript']],
   ]));
   const server = createServer(async (request, response) => {
-    const file = files[new URL(request.url, 'http://localhost').pathname];
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    const example = pathname.match(/^\/examples\/([a-z-]+\.html)$/)?.[1];
+    const file = example ? [here(`../../examples/pages/${example}`), 'text/html; charset=utf-8'] : files[pathname];
     if (!file) { response.writeHead(404).end(); return; }
     try {
-      const body = await readFile(file[0]);
+      let body = await readFile(file[0], 'utf8');
+      if (example) body = body.replaceAll('http://pi.local:8080', searchParams.get('host'));
       response.writeHead(200, { 'Content-Type': file[1] }).end(body);
     } catch (error) {
       response.writeHead(500).end(error.message);
@@ -49,6 +55,7 @@ export async function servePlayers() {
   return {
     url: (player, stream) => player === 'page' ? stream
       : `http://127.0.0.1:${port}${players[player][0]}?src=${encodeURIComponent(stream)}`,
+    example: (name, host) => `http://127.0.0.1:${port}/examples/${name}?host=${encodeURIComponent(host)}`,
     close: () => server.close(),
   };
 }
@@ -69,6 +76,7 @@ export async function watch(browser, url) {
   const clockbar = (await readFile(here('clockbar.js'), 'utf8')).replace(/^export /gm, '');
   const measure = await readFile(here('measure.js'), 'utf8');
   await page.goto(url);
+  await page.waitForSelector('video, canvas', { state: 'attached' });
   // As an expression, so that no policy of the page stands in the way.
   await page.evaluate(`(() => { ${clockbar}\n${measure} })()`);
   return {

@@ -23,6 +23,8 @@ pub enum Player {
     Shaka,
     /// The page at the address.
     Page,
+    /// A page of `examples/pages`, in which `http://ADDRESS` of a host takes the place of the address that people put in.
+    Example(&'static str),
 }
 
 /// A viewer: Chromium without a window, driven by `tests/browser/drive.mjs`. It ends when this is dropped.
@@ -99,9 +101,11 @@ pub struct Picam {
     pub state: String,
     /// The status line.
     pub text: String,
+    /// What it plays with.
+    pub engine: String,
     /// Seconds from capture to screen, as the page measures it.
     pub latency: Option<f64>,
-    /// How often `live.m3u8` was opened.
+    /// How often the stream was opened.
     pub connections: u32,
     /// The media playlist being played.
     pub playlist: Option<String>,
@@ -186,13 +190,14 @@ impl Viewer {
             orders,
             answers: BufReader::new(answers).lines(),
         };
-        let player = match player {
-            Player::HlsJs => "hls.js",
-            Player::DashJs => "dash.js",
-            Player::Shaka => "shaka",
-            Player::Page => "page",
+        let order = match player {
+            Player::HlsJs => json!({"open": "hls.js", "url": url}),
+            Player::DashJs => json!({"open": "dash.js", "url": url}),
+            Player::Shaka => json!({"open": "shaka", "url": url}),
+            Player::Page => json!({"open": "page", "url": url}),
+            Player::Example(name) => json!({"open": "example", "name": name, "url": url}),
         };
-        viewer.order(json!({"open": player, "url": url})).await?;
+        viewer.order(order).await?;
         Ok(viewer)
     }
 
@@ -205,6 +210,11 @@ impl Viewer {
     /// Counts from here on.
     pub async fn restart(&mut self) -> Result<()> {
         self.order(json!({"restart": true})).await.map(drop)
+    }
+
+    /// Lets the page stand still, as when the lid is closed, or go on.
+    pub async fn freeze(&mut self, freeze: bool) -> Result<()> {
+        self.order(json!({"freeze": freeze})).await.map(drop)
     }
 
     /// The colours (red, green, blue, alpha) of what our page draws over the picture, at points in thousandths of its width

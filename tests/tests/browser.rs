@@ -12,6 +12,8 @@ use tokio::{process::Command, time::sleep};
 
 /// A picture that two cores encode and decode in software, besides whatever else they have to do.
 const SMALL: [&str; 4] = ["--size", "640x360", "--bitrate", "800k"];
+/// The ways in which our page plays.
+const WAYS: [&str; 3] = ["webcodecs", "mse", "hls.js"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
@@ -186,7 +188,16 @@ async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() ->
         "{}",
         host.said()
     );
-    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    for way in WAYS {
+        let url = host.url(&format!("/?player={way}"));
+        shows_what_is_drawn(&mut Viewer::open(Player::Page, &url).await?)
+            .await
+            .context(way)?;
+    }
+    Ok(())
+}
+
+async fn shows_what_is_drawn(viewer: &mut Viewer) -> Result<()> {
     let second = |seen: &Report| {
         let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
         let text = drawn.get(1)?["text"]["content"].as_str()?;
@@ -271,7 +282,16 @@ async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
         .plugin("overlay-clock.wasm,format=%H:%M:%S.%1N,position=top-left,size=80")
         .start()
         .await?;
-    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    for way in WAYS {
+        let url = host.url(&format!("/?player={way}"));
+        draws_the_time_of_the_picture(&mut Viewer::open(Player::Page, &url).await?)
+            .await
+            .context(way)?;
+    }
+    Ok(())
+}
+
+async fn draws_the_time_of_the_picture(viewer: &mut Viewer) -> Result<()> {
     let drawn = |seen: &Report| {
         let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
         Some(drawn.first()?["text"]["content"].as_str()?.to_owned())

@@ -7,10 +7,12 @@
 
 mod boxes;
 mod display;
+mod event;
 mod plan;
 mod timeline;
 
 pub use boxes::{Sample, chunk_head, init_segment};
 pub use display::DisplayTimes;
+pub use event::{Event, with_events};
 pub use plan::{Observed, Timing, Wish};
 pub use timeline::{Placement, Timeline};

@@ -6,10 +6,13 @@
 //!
 //! Between two parts, a segment that grows tells those who follow it chunk by chunk of each ([`Chunks`]), and nobody else.
 //!
+//! Ahead of the parts, [`Edge`] has the newest chunks, for those who take the stream picture by picture.
+//!
 //! What an object is called is a number or somebody's choice ([`Naming`]); [`Names`] has it before it is needed. A snapshot
 //! leads from names to objects, so a name means something exactly as long as its object can be asked for.
 
 mod chunks;
+mod edge;
 mod frame;
 mod media;
 mod names;
@@ -20,6 +23,7 @@ mod snapshot;
 mod window;
 
 pub use chunks::Chunks;
+pub use edge::{Edge, EdgeChunk, Step};
 pub use frame::Frame;
 pub use media::{Chunk, InitSegment, Media, Part, Period, Segment};
 pub use names::Names;

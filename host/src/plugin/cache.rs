@@ -9,7 +9,10 @@ use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use super::private::{PrivateDirectory, default_base};
+use super::{
+    private::{PrivateDirectory, default_base},
+    weight,
+};
 
 /// Begins every entry. Its number changes with the layout.
 const MAGIC: &[u8; 8] = b"picamc01";
@@ -129,6 +132,7 @@ pub(super) fn compile(
             ),
         }
     }
+    weight::check(component)?;
     let code = engine
         .precompile_component(component)
         .map_err(anyhow::Error::from)

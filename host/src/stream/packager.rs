@@ -6,7 +6,7 @@ use super::{clock::Clock, counts::Counts};
 use crate::{
     cmaf::{DisplayTimes, Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
+    live::{Chunk, EdgeChunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
     time::{MediaTime, Monotonic, Wall},
 };
@@ -71,6 +71,15 @@ enum Origin {
     Camera,
     /// In the place of a camera whose last picture was captured at this moment.
     Slate(Wall),
+}
+
+impl Origin {
+    fn lost_since(self) -> Option<Wall> {
+        match self {
+            Self::Camera => None,
+            Self::Slate(since) => Some(since),
+        }
+    }
 }
 
 /// How many init segments are kept for reuse.
@@ -282,10 +291,7 @@ impl Packager {
                 start: placement.start,
                 captured: self.dated.1,
                 discontinuity: placement.discontinuity,
-                lost_since: match origin {
-                    Origin::Camera => None,
-                    Origin::Slate(since) => Some(since),
-                },
+                lost_since: origin.lost_since(),
                 segment: match origin {
                     Origin::Camera if self.host_timed => Some(to_micros(self.timing.segment)),
                     _ => None,
@@ -318,6 +324,16 @@ impl Packager {
             sample: unit.data.clone(),
         };
         self.ring.push_chunk(chunk.clone());
+        if let Some(init) = &self.current_init {
+            self.live.push(EdgeChunk {
+                chunk: chunk.clone(),
+                init: init.clone(),
+                start: placement.start,
+                end: placement.start.after(placement.duration),
+                idr: unit.idr,
+                lost_since: origin.lost_since(),
+            });
+        }
         self.part.chunks.push(chunk);
         if origin == Origin::Camera {
             self.part.captured.push(captured);

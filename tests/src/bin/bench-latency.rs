@@ -1,5 +1,5 @@
-//! From camera to screen in Chromium, with hls.js and dash.js as they come from npm: our stream beside FFmpeg's HLS from
-//! nginx.
+//! From camera to screen in Chromium: our stream with hls.js and dash.js as they come from npm and with our own player,
+//! beside FFmpeg's HLS from nginx.
 //!
 //!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
 //!
@@ -49,39 +49,62 @@ async fn main() -> Result<()> {
     let theirs = play("hls.js", &peer.url, &joins, &seconds).await?;
     drop(peer);
     let (median, p90) = theirs.seconds()?;
-    for (player, document, options, budget) in [
+    let beside = format!(
+        "FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} stalls",
+        theirs.waits
+    );
+    for (player, name, address, options, budget) in [
         (
             "hls.js",
-            "live.m3u8",
-            "part-ms=100",
+            "hls.js in Chromium, `part-ms=100`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm,part-ms=100", "dash.wasm"],
             "≤ 0.45 s, p90 ≤ 0.6 s",
         ),
-        ("hls.js", "live.m3u8", "part-ms=200", "≤ 0.9 s"),
-        ("dash.js", "live.mpd", "target-ms=200", "≤ 0.28 s"),
+        (
+            "hls.js",
+            "hls.js, `part-ms=200`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.9 s",
+        ),
+        (
+            "dash.js",
+            "dash.js, `target-ms=200`",
+            "/cam/live.mpd",
+            ["ll-hls.wasm", "dash.wasm,target-ms=200"],
+            "≤ 0.28 s",
+        ),
+        (
+            "page",
+            "our own player through MSE",
+            "/?player=mse",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.1 s, no stall",
+        ),
+        (
+            "page",
+            "our own player through WebCodecs",
+            "/?player=webcodecs",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.05 s",
+        ),
     ] {
-        let plugins = match player {
-            "hls.js" => [format!("ll-hls.wasm,{options}"), "dash.wasm".into()],
-            _ => ["ll-hls.wasm".into(), format!("dash.wasm,{options}")],
-        };
-        let host = plugins
+        let host = options
             .iter()
             .fold(Host::source("pattern"), |host, plugin| host.plugin(plugin))
             .arguments(["--size", &size])
             .start()
             .await?;
         host.media_playlist().await?;
-        let url = host.url(&format!("/cam/{document}"));
-        let ours = play(player, &url, &joins, &seconds).await?;
+        let ours = play(player, &host.url(address), &joins, &seconds).await?;
         host.stop().await?;
-        let (own, own90) = ours.seconds()?;
-        println!(
-            "| camera to screen, {player} in Chromium, `{options}` ({size}, {joins} joins of {seconds} s) | median {own:.2} s, \
-             p90 {own90:.2} s, {} stalls | FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} \
-             stalls | {:.2} | {budget} |",
-            ours.waits,
-            theirs.waits,
-            own / median
-        );
+        ours.print(
+            name,
+            &format!("({size}, {joins} joins of {seconds} s)"),
+            (median, &beside),
+            budget,
+        )?;
     }
     Ok(())
 }
@@ -91,6 +114,18 @@ impl Played {
         let read = "the player showed no picture whose clock could be read";
         let (median, p90) = (self.median.context(read)?, self.p90.context(read)?);
         Ok((median / 1e3, p90 / 1e3))
+    }
+
+    /// A line of the table. The peer's is its median and what is to be said of it.
+    fn print(&self, player: &str, how: &str, peer: (f64, &str), budget: &str) -> Result<()> {
+        let (median, p90) = self.seconds()?;
+        println!(
+            "| camera to screen, {player} {how} | median {median:.3} s, p90 {p90:.3} s, {} stalls | {} | {:.2} | {budget} |",
+            self.waits,
+            peer.1,
+            median / peer.0
+        );
+        Ok(())
     }
 }
 

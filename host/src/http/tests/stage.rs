@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, http::HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
@@ -26,6 +26,7 @@ use crate::{
     http::{
         Asking, Counts, Documents, Guard, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
+        document::{Document, FAST},
         documents::Cache,
         hold::Phase,
         overlay::Overlay,
@@ -473,7 +474,9 @@ impl Stage {
 }
 
 fn page() -> Page {
-    Page::new("<!doctype html>".repeat(100).into())
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    let text = "<!doctype html>".repeat(100).into();
+    Page(vec![("/", Document::new(text, html, 0, FAST))])
 }
 
 /// Where time is paused: lets everything happen that needs no time.

@@ -3,6 +3,7 @@
 mod calling;
 mod drawing;
 mod files;
+mod hostile;
 mod loading;
 mod naming;
 mod permission;
