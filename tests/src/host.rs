@@ -107,6 +107,7 @@ impl Setup {
             child,
             log,
             web: None,
+            secure: false,
             operator: None,
         };
         let addresses = async {
@@ -115,7 +116,8 @@ impl Setup {
                 let address =
                     |lead: &str| line.strip_prefix(lead)?.trim_end_matches('/').parse().ok();
                 host.operator = host.operator.or(address("Operate at http://"));
-                host.web = address("Watch at http://");
+                host.secure = line.starts_with("Watch at https://");
+                host.web = address("Watch at http://").or(address("Watch at https://"));
             }
         };
         let waited = timeout(PATIENCE, addresses).await;
@@ -191,6 +193,7 @@ pub struct Host {
     child: Child,
     log: Log,
     web: Option<SocketAddr>,
+    secure: bool,
     operator: Option<SocketAddr>,
 }
 
@@ -215,9 +218,10 @@ impl Host {
         self.operator
     }
 
-    /// `http://ADDRESS` and the path, which begins with a slash.
+    /// `http://ADDRESS`, or `https://ADDRESS`, and the path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address())
     }
 
     /// An HTTP/1.1 client for the viewers' listener.
@@ -242,7 +246,11 @@ impl Host {
 
     /// Waits until `/cam/live.m3u8` answers, and returns the path of the first media playlist it names.
     pub async fn media_playlist_path(&self) -> Result<String> {
-        let client = self.http1()?;
+        self.media_playlist_path_by(&self.http1()?).await
+    }
+
+    /// The same, asked for by this client.
+    pub async fn media_playlist_path_by(&self, client: &Client) -> Result<String> {
         let started = std::time::Instant::now();
         let reply = loop {
             let reply = client.get("/cam/live.m3u8").await?;

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc};
 
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -16,7 +16,7 @@ use super::{
     endless,
     hold::{self, FIRST_PICTURE, Phase},
     knock::{self, Address, Knock, NoAddress},
-    listen::Site,
+    listen::{Peer, Site},
     media,
     overlay::{self, Overlay},
     pass::{self, Guard, Pass},
@@ -47,6 +47,8 @@ pub(super) struct Asked {
     /// What is to be asked before. `None` where nothing is.
     knock: Option<Box<Knock>>,
     conditions: Conditions,
+    /// It came over TLS.
+    tls: bool,
 }
 
 enum Wanted {
@@ -91,29 +93,30 @@ impl Wanted {
 impl Site for Shared {
     type Asked = Asked;
 
-    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Asked {
-        let conditions = Conditions::of(&head.method, &head.headers);
-        match self.at_the_door(head, body, peer) {
-            Ok((address, knock)) => Asked {
-                wanted: self
-                    .wanted(head, &address.path)
-                    .unwrap_or_else(Wanted::Done),
-                knock: knock.map(Box::new),
-                conditions,
-            },
-            Err(response) => Asked {
-                wanted: Wanted::Done(response),
-                knock: None,
-                conditions,
-            },
+    fn read(&self, head: &Parts, body: Incoming, peer: Peer) -> Asked {
+        let (wanted, knock) = match self.at_the_door(head, body, peer) {
+            Ok((address, knock)) => {
+                let wanted = self.wanted(head, &address.path);
+                (wanted.unwrap_or_else(Wanted::Done), knock.map(Box::new))
+            }
+            Err(response) => (Wanted::Done(response), None),
+        };
+        Asked {
+            wanted,
+            knock,
+            conditions: Conditions::of(&head.method, &head.headers),
+            tls: peer.tls,
         }
     }
 
     async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
         let _waiting = self.counts.waiting.enter();
         let kind = asked.wanted.kind();
-        let head = asked.conditions.head;
+        let (head, tls) = (asked.conditions.head, asked.tls);
         let mut response = self.respond(asked, phase).await;
+        if tls {
+            reply::keep_cookies_secure(&mut response);
+        }
         if head {
             response = reply::header_only(response);
         }
@@ -149,7 +152,7 @@ impl Shared {
         &self,
         head: &Parts,
         body: Incoming,
-        peer: IpAddr,
+        peer: Peer,
     ) -> Result<(Address, Option<Knock>), Box<Response>> {
         let reads = self.guard.reads();
         let forms = reads.iter().any(Reads::takes_forms);
@@ -172,7 +175,7 @@ impl Shared {
             "/healthz" => Arc::default(),
             _ => reads,
         };
-        let knock = Knock::read(reads, head, body, &address, peer)
+        let knock = Knock::read(reads, head, body, &address, peer.ip)
             .map_err(|why| Box::new(pass::unreadable(why)))?;
         Ok((address, knock))
     }
@@ -233,6 +236,7 @@ impl Shared {
             wanted,
             knock,
             conditions,
+            tls: _,
         } = asked;
         let Some(knock) = knock else {
             return self.look_up(wanted, &conditions, phase).await;

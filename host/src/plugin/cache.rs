@@ -9,10 +9,8 @@ use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use super::{
-    private::{PrivateDirectory, default_base},
-    weight,
-};
+use super::weight;
+use crate::private_directory::{PrivateDirectory, default_base};
 
 /// Begins every entry. Its number changes with the layout.
 const MAGIC: &[u8; 8] = b"picamc01";
@@ -53,10 +51,8 @@ pub fn check_cache_dir(path: &Path) -> anyhow::Result<()> {
     const PROBE: &str = "probe.compiled";
     let cache = Cache::open(path)?;
     cache.write(PROBE, b"")?;
-    cache
-        .0
-        .remove(PROBE)
-        .with_context(|| format!("removing {}", path.join(PROBE).display()))
+    let removed = cache.0.remove(PROBE);
+    removed.with_context(|| format!("removing {}", path.join(PROBE).display()))
 }
 
 impl Cache {
@@ -102,8 +98,7 @@ impl Cache {
         entries.sort();
         let surplus = entries.len().saturating_sub(ENTRIES_MOST);
         for (_, name) in &entries[..surplus] {
-            let name = name.to_string_lossy();
-            self.0.remove(&name).context("removing an old entry")?;
+            self.0.remove(name).context("removing an old entry")?;
         }
         Ok(())
     }
@@ -196,6 +191,7 @@ mod tests {
             compile(&engine, EMPTY, Some(&again)).unwrap().1,
             Origin::Cached
         );
+        entry(&path);
     }
 
     #[test]

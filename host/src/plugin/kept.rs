@@ -1,5 +1,5 @@
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -9,10 +9,9 @@ use anyhow::{Context as _, bail};
 
 use super::{
     host::{Shared, locked},
-    private::{PrivateDirectory, default_base},
     store::Store,
 };
-use crate::time::Wall;
+use crate::{private_directory::PrivateDirectory, time::Wall};
 
 /// The directory for stores, below that for all that the host keeps, which others may read.
 const BELOW: &str = "kv";
@@ -21,17 +20,6 @@ const BELOW: &str = "kv";
 const SETTLE: Duration = Duration::from_secs(1);
 /// The time between two writes: a card wears out by them.
 const INTERVAL: Duration = Duration::from_secs(60);
-
-/// The directory for plugins' persistent stores, unless the configuration names another: that of the XDG base directory
-/// specification, of systemd's `StateDirectory=`, or of the system.
-pub fn default_state_dir() -> PathBuf {
-    default_base(
-        "STATE_DIRECTORY",
-        "XDG_STATE_HOME",
-        ".local/state",
-        "/var/lib",
-    )
-}
 
 /// Whether persistent stores can be kept in a directory: it is opened, or made, as at a start.
 ///
@@ -275,7 +263,7 @@ fn read(directory: &PrivateDirectory, file: &str, plugin: &str) -> anyhow::Resul
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::PathBuf};
 
     use super::*;
 

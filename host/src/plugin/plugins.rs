@@ -39,7 +39,6 @@ pub struct Environment {
     /// where it belongs.
     pub cache_dir: Option<PathBuf>,
     /// Where persistent stores are kept; `None` keeps them in memory, for a trial.
-    /// [`default_state_dir`](super::default_state_dir) is where they belong.
     pub state_dir: Option<PathBuf>,
 }
 

@@ -1,3 +1,6 @@
+//! A directory that belongs to this user alone, for what must be nobody else's: compiled code, which runs with our own
+//! rights, private keys, and what plugins store.
+
 use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
@@ -8,16 +11,16 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-/// A directory that belongs to this user, who alone may read and write it. What lies in it was put there by him.
+/// The directory, opened. Its files are named by name alone.
 #[derive(Debug)]
-pub(super) struct PrivateDirectory {
+pub(crate) struct PrivateDirectory {
     path: PathBuf,
     directory: OwnedFd,
 }
 
 /// Where a service or a user keeps such files: below what systemd names (`CACHE_DIRECTORY`, say), else what the XDG base
 /// directory specification names, or what that is without being named, or the system's own.
-pub(super) fn default_base(systemd: &str, xdg: &str, home: &str, system: &str) -> PathBuf {
+pub(crate) fn default_base(systemd: &str, xdg: &str, home: &str, system: &str) -> PathBuf {
     let from = |variable: &str| {
         std::env::var_os(variable)
             .map(PathBuf::from)
@@ -29,9 +32,21 @@ pub(super) fn default_base(systemd: &str, xdg: &str, home: &str, system: &str) -
         .unwrap_or_else(|| PathBuf::from(system).join("picam-host"))
 }
 
+/// The directory for what must survive a restart, unless the configuration names another: that of the XDG base directory
+/// specification, of systemd's `StateDirectory=`, or of the system. Others may read it; what is nobody's business lies in
+/// directories below it.
+pub(crate) fn default_state_dir() -> PathBuf {
+    default_base(
+        "STATE_DIRECTORY",
+        "XDG_STATE_HOME",
+        ".local/state",
+        "/var/lib",
+    )
+}
+
 impl PrivateDirectory {
-    /// Opens it, and makes it if it isn't there.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// Opens it, and makes it if it isn't there. It must belong to this user, who alone may read and write it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
         }
@@ -68,12 +83,12 @@ impl PrivateDirectory {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The bytes of a file, if there are no more than `most`; `None` if there is none.
-    pub(super) fn read(&self, name: &str, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, name: &str, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.directory, name, flags, Mode::empty()) {
             Ok(file) => file,
@@ -97,12 +112,12 @@ impl PrivateDirectory {
 
     /// Writes a file under another name first, so that nobody ever sees half of it. With `lasting`, it is on the disk when
     /// this returns, however the power goes.
-    pub(super) fn write(&self, name: &str, pieces: &[&[u8]], lasting: bool) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, name: &str, pieces: &[&[u8]], lasting: bool) -> anyhow::Result<()> {
         let temporary = format!("{name}.{}.new", std::process::id());
         self.write_as(&temporary, name, pieces, lasting)
             .with_context(|| {
                 // Nothing may be there to remove; what matters is the error before.
-                let _ = self.remove(&temporary);
+                let _ = self.remove(temporary.as_str());
                 format!("writing {}", self.path.join(name).display())
             })
     }
@@ -132,18 +147,17 @@ impl PrivateDirectory {
     }
 
     /// Gives a file another name. What has that name is gone.
-    pub(super) fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
         rustix::fs::renameat(&self.directory, from, &self.directory, to)?;
         Ok(())
     }
 
-    pub(super) fn remove(&self, name: &str) -> std::io::Result<()> {
-        rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?;
-        Ok(())
+    pub(crate) fn remove(&self, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
+        rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
     }
 
     /// Makes a file this process's own as long as it lives. `None` if it is another one's.
-    pub(super) fn lock(&self, name: &str) -> anyhow::Result<Option<OwnedFd>> {
+    pub(crate) fn lock(&self, name: &str) -> anyhow::Result<Option<OwnedFd>> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let locking = || format!("locking {}", self.path.join(name).display());
