@@ -23,7 +23,7 @@ use crate::{
     service,
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
-    tls::{self, Tls},
+    tls::Tls,
 };
 
 /// Plugins that load unless one is named that writes playlists.
@@ -59,7 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
     let tls = match &config.tls {
-        Some(spec) => Some(Tls::open(spec, &tls::default_state_dir())?),
+        Some(spec) => Some(Tls::open(spec, &config.state_dir)?),
         None => None,
     };
     let (places, operator) = places(&config, tls.as_ref())?;
@@ -109,7 +109,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!("a certificate that changes is used after a restart only: {error:#}");
     }
     let operated = operator::State {
-        plugins,
+        plugins: plugins.clone(),
         live,
         health: health_of_stream.clone(),
         stream: publisher.counts().clone(),
@@ -141,6 +141,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
+    let closed = tokio::task::spawn_blocking(move || plugins.close());
+    closed.await.context("closing the plugins' stores")?;
     outcome
 }
 
@@ -202,6 +204,7 @@ pub(crate) fn environment(config: &Config) -> Environment {
     Environment {
         plugin_dirs: config.plugin_dirs.clone(),
         cache_dir: Some(config.cache_dir.clone()),
+        state_dir: Some(config.state_dir.clone()),
     }
 }
 

@@ -59,7 +59,7 @@ impl Group {
     fn of_test(name: &str) -> Self {
         if name.starts_with("v4l2") {
             Self::Vm
-        } else if name.starts_with("browser") {
+        } else if name.starts_with("browser") || name == "swap" {
             Self::Browser
         } else {
             Self::Blackbox

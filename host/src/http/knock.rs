@@ -9,7 +9,7 @@ use hyper::{
     http::{HeaderValue, request::Parts},
 };
 
-use super::query;
+use super::{letter::Letter, query};
 use crate::plugin::{Question, Reads};
 
 /// Bytes of a form.
@@ -67,6 +67,8 @@ pub(super) struct Knock {
     pub(super) questions: Vec<Option<Question>>,
     /// A form that is still to be read into the questions.
     pub(super) form: Option<Incoming>,
+    /// From which other questions can be made.
+    pub(super) letter: Letter,
 }
 
 /// Why a form isn't read.
@@ -101,21 +103,32 @@ impl Knock {
         if reads.is_empty() {
             return Ok(None);
         }
-        let questions = reads
-            .iter()
-            .map(|reads| match posted && !reads.takes_forms() {
-                true => Ok(None),
-                false => question(reads, head, address, peer).map(Some),
-            })
-            .collect::<Result<_, _>>()?;
         Ok(Some(Self {
+            questions: questions(&reads, head, address, peer)?,
             reads,
             path: address.path.clone(),
             peer,
-            questions,
             form: posted.then_some(body),
+            letter: Letter::of(head),
         }))
     }
+}
+
+/// A question for each plugin, as far as it is concerned.
+pub(super) fn questions(
+    reads: &[Reads],
+    head: &Parts,
+    address: &Address,
+    peer: IpAddr,
+) -> Result<Vec<Option<Question>>, query::Malformed> {
+    let posted = head.method == Method::POST;
+    reads
+        .iter()
+        .map(|reads| match posted && !reads.takes_forms() {
+            true => Ok(None),
+            false => question(reads, head, address, peer).map(Some),
+        })
+        .collect()
 }
 
 /// Why a request for permission can't be read.

@@ -22,6 +22,7 @@ mod endless;
 pub(crate) mod fuzzing;
 mod hold;
 mod knock;
+mod letter;
 mod listen;
 mod media;
 mod overlay;

@@ -213,6 +213,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         let plugin = crate::plugin::PluginSpec::new("ll-hls.wasm");
         let mut workbench = Workbench::open(&plugin, &environment).1.unwrap();

@@ -305,6 +305,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         Workbench::open(&PluginSpec::new(file), &environment)
     }

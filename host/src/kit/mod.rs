@@ -99,6 +99,7 @@ impl Subject {
         Environment {
             plugin_dirs: self.plugin_dir.clone(),
             cache_dir: None,
+            state_dir: None,
         }
     }
 }

@@ -220,6 +220,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         let (_, opened) = Workbench::open(&PluginSpec::new("ll-hls.wasm"), &environment);
         opened.unwrap()

@@ -40,6 +40,9 @@ pub trait Naming: Send + Sync {
     /// time before the name is needed. An answer that comes too late is dropped.
     fn name(&self, object: Nameless) -> Answer;
 
+    /// What an object is called that can't have its name, or has none in time. `None`: by its number.
+    fn instead(&self) -> Option<String>;
+
     /// How segments are called, as a template with `$Number$`, where names permit that.
     fn segment_template(&self) -> Option<String>;
 }

@@ -575,6 +575,10 @@ mod tests {
             answer
         }
 
+        fn instead(&self) -> Option<String> {
+            None
+        }
+
         fn segment_template(&self) -> Option<String> {
             None
         }

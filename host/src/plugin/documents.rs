@@ -59,6 +59,7 @@ fn check_one(document: playlist::Document) -> Result<DocumentSpec, String> {
         },
         content_type: document.content_type,
         reads: inputs::check(reads)?,
+        stale_if_error: true,
     })
 }
 

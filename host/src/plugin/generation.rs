@@ -1,20 +1,28 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use wasmtime::component::Component;
 
 use super::{
-    PluginOrigin, PluginSpec,
+    PluginOrigin, PluginSpec, Storage,
     bindings::exports::picam::plugin::{lifecycle, playlist::KeyValue},
     cache::{self, Cache},
     component::{self, Shape},
     engine::Runtime,
     failure::{flat, flattened},
     grants::Grants,
+    health::Restarts,
     hook::Hook,
     host::Shared,
     instance::{Instance, Template},
     lookup,
+    policy::PlaylistFailure,
     suggest::{list, suggest},
     trying::{self, Facts},
 };
@@ -43,8 +51,11 @@ pub(super) struct Generation {
     pub(super) origin: PluginOrigin,
     pub(super) facts: Facts,
     pub(super) shared: Arc<Shared>,
+    pub(super) restarts: Restarts,
     /// Whether the code came out of the cache.
     pub(super) code: cache::Origin,
+    /// It failed, and another one serves again: what still waits for it is to go there.
+    rolled_back: AtomicBool,
     template: Template,
     config: Vec<KeyValue>,
 }
@@ -96,6 +107,7 @@ impl Generation {
         shared: Arc<Shared>,
     ) -> anyhow::Result<Self> {
         let grants = grants(shape, &origin, spec);
+        check_storage(spec, shape, grants)?;
         let template = Template::new(runtime.clone(), code, spec.limits, grants)?;
 
         // What is stored while it is tried doesn't stay.
@@ -113,7 +125,18 @@ impl Generation {
             .map(|(key, value)| KeyValue { key, value })
             .collect();
         init(&mut instance, &config)?;
-        let facts = trying::try_out(&mut instance, &template)?;
+        let mut facts = trying::try_out(&mut instance, &template)?;
+        let policy = spec.failure_policy;
+        if let Some(hook) = policy.set_in_vain(|hook| template.has(hook)) {
+            let hook = hook.name();
+            bail!(
+                "its `failure-policy` says what happens where its `{hook}` fails, and it has no `{hook}`; take that key out"
+            );
+        }
+        let stale = policy.playlist.unwrap_or_default() == PlaylistFailure::StaleIfError;
+        for document in &mut facts.documents {
+            document.stale_if_error = stale;
+        }
 
         Ok(Self {
             name,
@@ -122,7 +145,9 @@ impl Generation {
             origin,
             facts,
             shared,
+            restarts: spec.restarts,
             code: from,
+            rolled_back: AtomicBool::new(false),
             template,
             config,
         })
@@ -135,6 +160,15 @@ impl Generation {
             .instantiate(self.name.clone(), self.shared.clone())?;
         init(&mut instance, &self.config)?;
         Ok(instance)
+    }
+
+    /// From here on it isn't called any more.
+    pub(super) fn roll_back(&self) {
+        self.rolled_back.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_rolled_back(&self) -> bool {
+        self.rolled_back.load(Ordering::Relaxed)
     }
 
     /// Whether this plugin takes part in a decision.
@@ -170,6 +204,26 @@ fn warn_of_missing(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) {
             flat(&spec.file)
         );
     }
+}
+
+/// Who asks for what it stores to be kept means a plugin that stores something.
+fn check_storage(spec: &PluginSpec, shape: &Shape, grants: Grants) -> anyhow::Result<()> {
+    if spec.storage == Storage::Memory {
+        return Ok(());
+    }
+    if !shape.imports().any(|import| import == "kv") {
+        bail!(
+            "what it stores is to be persistent, and it stores nothing: it doesn't import `kv`; take `kv` out of its \
+             [[plugin]] table"
+        );
+    }
+    if !grants.kv {
+        bail!(
+            "what it stores is to be persistent, and it may not store anything; add \"kv\" to `grants` in its [[plugin]] \
+             table"
+        );
+    }
+    Ok(())
 }
 
 fn init(instance: &mut Instance, config: &[KeyValue]) -> anyhow::Result<()> {

@@ -50,6 +50,8 @@ pub struct DocumentSpec {
     pub content_type: String,
     /// What its text depends on, besides the position.
     pub reads: Inputs,
+    /// While it can't be written, the last good text goes out for as long as a cache might keep it.
+    pub stale_if_error: bool,
 }
 
 impl DocumentSpec {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Answer, CallError, DocumentSpec, Hook, Outcome, PluginSpec, PluginStatus, RenderError, Request,
-    TimingRequest,
+    Storage, TimingRequest,
     agreement::Agreement,
     answer,
     auth::Asker,
@@ -21,6 +21,7 @@ use super::{
     generation::Generation,
     host::Shared,
     instance::Instance,
+    kept::Kept,
     lookup::{self, PluginOrigin},
     probation::Probation,
     status::ReloadLog,
@@ -37,6 +38,9 @@ pub struct Environment {
     /// Where compiled code is kept; `None` compiles at every start. [`default_cache_dir`](super::default_cache_dir) is
     /// where it belongs.
     pub cache_dir: Option<PathBuf>,
+    /// Where persistent stores are kept; `None` keeps them in memory, for a trial.
+    /// [`default_state_dir`](super::default_state_dir) is where they belong.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// All plugins of a host, running.
@@ -70,6 +74,8 @@ pub(super) struct Slot {
     pub(super) spec: PluginSpec,
     pub(super) vitals: Arc<Vitals>,
     pub(super) reloads: ReloadLog,
+    /// What it stores, if that is persistent.
+    kept: Option<Kept>,
     /// The number of the next generation.
     pub(super) next: std::sync::atomic::AtomicU64,
     /// What its file was when it was loaded last, or tried.
@@ -187,13 +193,22 @@ impl Plugins {
         let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
         let mut slots = Vec::new();
         let mut plugins = Vec::new();
-        for ((generation, spec), tried) in generations.into_iter().zip(specs).zip(tried) {
+        for ((mut generation, spec), tried) in generations.into_iter().zip(specs).zip(tried) {
             let name = generation.name.clone();
+            let kept = match (spec.storage, &environment.state_dir) {
+                (Storage::Persistent, Some(directory)) => {
+                    let (kept, shared) = Kept::open(directory, &name)?;
+                    generation.shared = Arc::new(shared);
+                    Some(kept)
+                }
+                _ => None,
+            };
             let slot = Slot {
                 name: name.clone(),
                 spec: spec.clone(),
                 vitals: Arc::default(),
                 reloads: ReloadLog::default(),
+                kept,
                 next: 2.into(),
                 tried: Mutex::new(tried),
             };
@@ -305,6 +320,14 @@ impl Plugins {
         }
     }
 
+    /// Writes what plugins with a persistent store have stored and isn't on the disk yet. What they store from here on is
+    /// lost with the process. Blocks.
+    pub fn close(&self) {
+        for kept in self.slots.iter().filter_map(|slot| slot.kept.as_ref()) {
+            kept.close();
+        }
+    }
+
     /// How each is doing.
     pub fn status(&self) -> Vec<PluginStatus> {
         let lineup = self.lineup.load();
@@ -342,7 +365,7 @@ impl Plugins {
         }
         let vitals = slot.vitals.clone();
         let running = Running::start(generation, instance, number, vitals, Some(last))?;
-        self.replace(&old, index, Arc::new(running), agreement);
+        self.replace(&old, index, Arc::new(running), agreement, false);
         Ok(())
     }
 
@@ -376,6 +399,7 @@ impl Plugins {
             }
         };
         failed.probation.end()?;
+        failed.worker.generation().roll_back();
         tracing::error!(
             "generation {} of plugin {} is rolled back, and generation {} serves again, since {cause}",
             failed.number,
@@ -387,7 +411,7 @@ impl Plugins {
             to: fallback.number,
             cause,
         });
-        Some(self.replace(&current, index, fallback, agreement))
+        Some(self.replace(&current, index, fallback, agreement, true))
     }
 
     /// A call went well.
@@ -408,8 +432,13 @@ impl Plugins {
         index: usize,
         running: Arc<Running>,
         agreement: Agreement,
+        rolled_back: bool,
     ) -> Arc<Lineup> {
         let timing = agreement.timing;
+        if let Some(kept) = &self.slots[index].kept {
+            let shared = &running.worker.generation().shared;
+            kept.follow(shared.kv.clone(), rolled_back);
+        }
         let mut plugins = old.plugins.clone();
         plugins[index] = running;
         let lineup = Arc::new(Lineup { plugins, agreement });
@@ -503,6 +532,7 @@ impl Running {
             failures: vitals.failures.load(Ordering::Relaxed),
             traps: vitals.traps.load(Ordering::Relaxed),
             restarts: vitals.restarts.load(Ordering::Relaxed),
+            benched: vitals.benched.load(Ordering::Relaxed),
             cache_hits: vitals.hits.load(Ordering::Relaxed),
             last_error: vitals.last_error(),
             memory: vitals.memory.load(Ordering::Relaxed),

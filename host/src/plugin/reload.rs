@@ -183,6 +183,21 @@ impl Plugins {
                  for that"
             );
         }
+        if generation.has(Hook::Auth) != running.has(Hook::Auth) {
+            // Neither is to happen by itself: a door that opens, or one that a rollback would open again.
+            bail!(
+                "the generation that runs {}, and it {}; whether one does is settled when the host starts: restart it for \
+                 that",
+                match running.has(Hook::Auth) {
+                    true => "decides who may watch",
+                    false => "doesn't decide who may watch",
+                },
+                match generation.has(Hook::Auth) {
+                    true => "does",
+                    false => "doesn't",
+                }
+            );
+        }
         lineup.agreement_with(index, &generation)?;
         let number = slot.next.load(Ordering::Relaxed);
         let version = generation.description.version.clone();

@@ -372,6 +372,7 @@ mod tests {
         let environment = Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         Workbench::open(&PluginSpec::new(file), &environment)
     }

@@ -191,6 +191,7 @@ impl Default for Policy {
 impl Policy {
     fn list() -> Arc<[DocumentSpec]> {
         let document = |path: &str, scope, content_type: &str, reads| DocumentSpec {
+            stale_if_error: true,
             path: path.into(),
             scope,
             content_type: content_type.into(),
@@ -224,6 +225,19 @@ impl Policy {
     /// What a reload does.
     pub fn reload(&self) {
         *self.documents.lock().expect("no test panics here") = Self::list();
+    }
+
+    /// Where it fails, there is nothing.
+    pub fn nothing_stale(&self) {
+        let mut documents = self.documents.lock().expect("no test panics here");
+        *documents = documents
+            .iter()
+            .cloned()
+            .map(|document| DocumentSpec {
+                stale_if_error: false,
+                ..document
+            })
+            .collect();
     }
 
     pub fn calls(&self) -> usize {
@@ -337,13 +351,16 @@ impl Guard for Doorman {
         self.state.lock().expect("no test panics here").0.clone()
     }
 
-    fn ask<'a>(&'a self, _: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.expect("we are here");
-            let rule = self.state.lock().expect("no test panics here").1.clone();
-            rule(visit)
+            let (now, rule) = self.state.lock().expect("no test panics here").clone();
+            match now == *reads {
+                true => rule(visit),
+                false => Verdict::Outdated,
+            }
         })
     }
 }

@@ -3,7 +3,6 @@
 mod calling;
 mod drawing;
 mod files;
-mod guest;
 mod hostile;
 mod loading;
 mod naming;
@@ -12,7 +11,7 @@ mod reloading;
 
 use std::{sync::Arc, time::Duration};
 
-use guest::{Guest, Guests};
+use picam_guests::{Guest, Guests};
 
 use super::{
     Answer, CallError, Environment, Hook, PluginSpec, PluginStatus, Plugins, RenderError, Request,
@@ -25,6 +24,7 @@ fn environment() -> Environment {
     Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     }
 }
 
