@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Plugins that load unless one is named that writes playlists.
-pub(crate) const STOCK: [&str; 1] = ["ll-hls.wasm"];
+pub(crate) const STOCK: [&str; 2] = ["ll-hls.wasm", "dash.wasm"];
 
 /// Lengths that no plugin asked for: those of the post that began this, with parts.
 const SEGMENT: Duration = Duration::from_secs(1);

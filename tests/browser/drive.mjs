@@ -1,6 +1,6 @@
 // One viewer whom a test tells what to do: a line of JSON in, a line of JSON out.
 //
-//   {"open": "hls.js" | "page", "url": "…"}   opens the player
+//   {"open": "hls.js" | "dash.js" | "shaka" | "page", "url": "…"}   opens the player
 //   {"open": "example", "name": "own.html", "url": "…"}   opens a page of examples/pages, which embeds that host's stream
 //   {"freeze": true}, {"freeze": false}       stands still, as when the lid is closed; goes on
 //   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays,
@@ -23,8 +23,8 @@ let frozen = null;
 const act = async (order) => {
   if (order.open) {
     await viewer?.close();
-    const url = { page: () => order.url, example: () => players.example(order.name, order.url) }[order.open];
-    viewer = await watch(browser, url?.() ?? players.url(order.url));
+    const url = order.open === 'example' ? players.example(order.name, order.url) : players.url(order.open, order.url);
+    viewer = await watch(browser, url);
     return {};
   }
   if (!viewer) throw new Error('nothing is open');

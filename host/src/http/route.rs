@@ -27,6 +27,7 @@ use super::{
 use crate::{
     live::{Live, Snapshot},
     plugin::{DocumentSpec, Inputs, Reads, Request, Scope},
+    time::Monotonic,
 };
 
 /// What answers are made from, shared by all connections.
@@ -66,6 +67,7 @@ enum Wanted {
     Overlay(overlay::Wanted),
     /// `/cam/live.mp4`.
     Endless,
+    Time,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -75,7 +77,9 @@ impl Wanted {
         match self {
             Self::Page(_) => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
+            Self::Document { .. } | Self::Time | Self::Overlay(overlay::Wanted::Drawings(_)) => {
+                Kind::Document
+            }
             Self::Media { .. } | Self::Endless | Self::Overlay(overlay::Wanted::Image(_)) => {
                 Kind::Media
             }
@@ -190,6 +194,7 @@ impl Shared {
         // No presentation is called that, and no document.
         match (presentation, name) {
             (None, "live.mp4") => return Ok(Wanted::Endless),
+            (None, "time") => return Ok(Wanted::Time),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -285,6 +290,10 @@ impl Shared {
                 None => gone(),
             },
             Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
+            Wanted::Time => match self.window(None, phase).await {
+                Ok(window) => reply::time(window.presentation.clock.wall(Monotonic::now())),
+                Err(response) => response,
+            },
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }

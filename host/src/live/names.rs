@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{
-    naming::{Answer, Nameless, Naming, check_name},
+    naming::{Answer, Nameless, Naming, check_name, numbered_template},
     numbering::{Kind, numbered},
 };
 use crate::{
@@ -75,6 +75,14 @@ impl Names {
     /// The media sequence number of the next segment.
     pub(super) fn next_sequence(&self) -> u64 {
         self.segments.next
+    }
+
+    /// How segments are called from now on, as a template, where names permit that.
+    pub(super) fn segment_template(&self) -> Option<String> {
+        match &self.naming {
+            Some(naming) => naming.segment_template(),
+            None => Some(numbered_template()),
+        }
     }
 
     /// Asks for names beforehand, as far as that hasn't been done: the first object that has no name yet is expected to
@@ -237,6 +245,10 @@ mod tests {
             let (sender, answer) = oneshot::channel();
             self.0.lock().unwrap().push((object, sender));
             answer
+        }
+
+        fn segment_template(&self) -> Option<String> {
+            None
         }
     }
 

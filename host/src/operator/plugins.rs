@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::status::date;
 use crate::plugin::{Hook, HookStatus, Metric, Outcome, PluginStatus, Reloads};
 
 #[derive(Debug, Serialize)]
@@ -117,7 +116,7 @@ impl From<Reloads> for ReloadFacts {
                     } => ("rolled_back", Some(generation), Some(cause)),
                 };
                 LastReload {
-                    at: date(last.at),
+                    at: last.at.date_time(),
                     outcome,
                     generation,
                     cause,

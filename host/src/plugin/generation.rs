@@ -135,6 +135,11 @@ impl Generation {
         self.template.has(hook)
     }
 
+    /// Whether it names segments so that one template says how.
+    pub(super) fn has_segment_template(&self) -> bool {
+        self.facts.segment_template.is_some()
+    }
+
     /// Whether instances have state that is to survive a swap.
     pub(super) fn has_state(&self) -> bool {
         self.template.has_state()

@@ -37,6 +37,13 @@ impl live::Naming for Namer {
         }
         answer
     }
+
+    fn segment_template(&self) -> Option<String> {
+        match self.0.names_objects() {
+            true => self.0.segment_template(),
+            false => Some(live::numbered_template()),
+        }
+    }
 }
 
 impl Plugins {

@@ -1,5 +1,5 @@
-//! From camera to screen in Chromium: our stream with hls.js as it comes from npm and with our own player, beside FFmpeg's HLS
-//! from nginx.
+//! From camera to screen in Chromium: our stream with hls.js and dash.js as they come from npm, and with our own player, beside
+//! FFmpeg's HLS from nginx.
 //!
 //!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
 //!
@@ -53,17 +53,32 @@ async fn main() -> Result<()> {
         "FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} stalls",
         theirs.waits
     );
-    for (part, budget) in [(100, "≤ 0.45 s, p90 ≤ 0.6 s"), (200, "≤ 0.9 s")] {
-        let host = Host::source("pattern")
+    for (player, document, options, budget) in [
+        (
+            "hls.js",
+            "live.m3u8",
+            "part-ms=100",
+            "≤ 0.45 s, p90 ≤ 0.6 s",
+        ),
+        ("hls.js", "live.m3u8", "part-ms=200", "≤ 0.9 s"),
+        ("dash.js", "live.mpd", "target-ms=200", "≤ 0.28 s"),
+    ] {
+        let plugins = match player {
+            "hls.js" => [format!("ll-hls.wasm,{options}"), "dash.wasm".into()],
+            _ => ["ll-hls.wasm".into(), format!("dash.wasm,{options}")],
+        };
+        let host = plugins
+            .iter()
+            .fold(Host::source("pattern"), |host, plugin| host.plugin(plugin))
             .arguments(["--size", &size])
-            .plugin(&format!("ll-hls.wasm,part-ms={part}"))
             .start()
             .await?;
         host.media_playlist().await?;
-        let ours = play("hls.js", &host.url("/cam/live.m3u8"), &joins, &seconds).await?;
+        let url = host.url(&format!("/cam/{document}"));
+        let ours = play(player, &url, &joins, &seconds).await?;
         host.stop().await?;
         ours.print(
-            &format!("hls.js in Chromium, `part-ms={part}`"),
+            &format!("{player} in Chromium, `{options}`"),
             &format!("({size}, {joins} joins of {seconds} s)"),
             (median, &beside),
             budget,

@@ -33,12 +33,12 @@ use crate::{
         route::Shared,
     },
     live::{
-        InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
+        InitSegment, Live, Media, Object, Part, Period, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
     overlay::Board,
     plugin::{self, Answer, CallError, DocumentSpec, Inputs, Permit, Reads, Scope, Verdict, Visit},
-    time::{MediaTime, Wall},
+    time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
 /// Parts of a complete segment.
@@ -46,6 +46,9 @@ pub const PARTS: u32 = 3;
 
 /// Who is at the other end of a pipe.
 pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+
+/// The wall clock at presentation time 0.
+pub const EPOCH: Wall = Wall(1_780_000_000_000_000);
 
 /// Three of these is how long requests are held.
 pub const TARGET_DURATION: u32 = 2;
@@ -74,6 +77,13 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
         data: content("init.mp4").into(),
         parameter_sets: Arc::new(ParameterSets::example(1280)),
     });
+    let period = Arc::new(Period {
+        sequence: 0,
+        start: MediaTime(0),
+        segment: None,
+        chunk: Duration::from_millis(40),
+        template: Some("chunked/0/s$Number$.m4s".into()),
+    });
     let mut objects = HashMap::new();
     objects.insert(init.path.clone(), Object::Init(init.clone()));
     let mut segments = Vec::new();
@@ -97,6 +107,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
         }
         let segment = Arc::new(Segment {
             sequence: number,
+            period: period.clone(),
             init: init.clone(),
             start: MediaTime(number * 600_000),
             captured: Wall(number * 600_000),
@@ -137,9 +148,11 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
                 frame: Duration::from_millis(40),
                 window: Duration::from_secs(30),
             },
+            clock: PresentationClock::new(Monotonic(0), EPOCH),
         }),
         position,
         ended,
+        superseded: false,
         rendition: Rendition::default(),
         segments,
         discontinuity_sequence: 0,

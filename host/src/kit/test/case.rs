@@ -320,7 +320,7 @@ pub(super) fn window(name: &str, directory: &Path) -> anyhow::Result<Snapshot> {
         "begun" => Ok(trial::begun()),
         "running" => Ok(trial::running()),
         "ended" => Ok(trial::ended()),
-        file => Ok(Recording::read(&directory.join(file))?.snapshot()),
+        file => Recording::read(&directory.join(file))?.snapshot(),
     }
 }
 

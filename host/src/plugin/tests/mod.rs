@@ -49,6 +49,7 @@ fn live() -> Arc<Snapshot> {
     snapshot.presentation = Arc::new(Presentation {
         id: "live-7".into(),
         timing: snapshot.presentation.timing,
+        clock: snapshot.presentation.clock,
     });
     Arc::new(snapshot)
 }
