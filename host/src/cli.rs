@@ -1,16 +1,17 @@
 //! The command line, and the log that goes with it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Size},
+    config::{self, Listen, Size},
     kit,
     plugin::PluginSpec,
     source::SourceSpec,
+    tls::TlsSpec,
 };
 
 /// Turns a camera into a live stream that any browser plays.
@@ -66,14 +67,27 @@ pub struct Cli {
     pub bitrate: Option<u32>,
 
     /// Serve viewers here. May be repeated [default: 0.0.0.0:8080]
-    #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
-    pub listen: Vec<SocketAddr>,
+    ///
+    /// Without a scheme, it speaks TLS if --tls is given, and leads those there who come without. http://IP:PORT stays
+    /// without TLS.
+    #[arg(long, value_name = "IP:PORT", value_parser = config::listen)]
+    pub listen: Vec<Listen>,
+
+    /// Speak TLS to viewers (https), with this certificate and key (PEM), or with one of our own
+    ///
+    /// Files are read anew when they change. KEY may be left out if CERT holds both. Without a value, or with
+    /// `self-signed`, the host makes a certificate for this machine's names and addresses, and keeps it; browsers warn
+    /// of it.
+    #[arg(long, value_name = "CERT,KEY", value_parser = config::tls, num_args = 0..=1,
+          default_missing_value = "self-signed")]
+    pub tls: Option<TlsSpec>,
 
     /// Serve the operator here: a status page, metrics, reloads of plugins [default: 127.0.0.1:8081]
     ///
-    /// Viewers find none of it where they watch. Beyond this machine, set `operator-token` in the configuration file.
-    #[arg(long, value_name = "IP:PORT", value_parser = config::address)]
-    pub operator: Option<SocketAddr>,
+    /// Viewers find none of it where they watch. Beyond this machine, set `operator-token` in the configuration file, and
+    /// use https://IP:PORT, which speaks TLS by the certificate of --tls.
+    #[arg(long, value_name = "IP:PORT", value_parser = config::listen)]
+    pub operator: Option<Listen>,
 }
 
 const AFTER_HELP: &str = "\
@@ -81,6 +95,7 @@ Examples:
   picam-host
   picam-host --source pattern --plugin ll-hls.wasm,part-ms=100
   picam-host --source 'exec:rpicam-vid -t 0 --inline --flush -o -'
+  picam-host --tls --listen 0.0.0.0:8443
   picam-host doctor
   picam-host plugin new my-plugin
 

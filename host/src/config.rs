@@ -4,8 +4,9 @@
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
 //! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
-//! `operator-token`, `log`, `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
+//! `operator-token`, `tls`, `log`, `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
 
+pub(crate) mod fuzzing;
 mod reader;
 mod values;
 
@@ -16,14 +17,15 @@ use std::{
 
 pub use reader::ConfigError;
 use reader::Section;
-pub use values::Size;
-pub(crate) use values::{address, bitrate, fps, size};
+pub use values::{Listen, Size};
+pub(crate) use values::{bitrate, fps, listen, size, tls};
 
 use crate::{
     cli::Cli,
     operator::Token,
     plugin::{Limits, PluginSpec, default_cache_dir},
     source::SourceSpec,
+    tls::TlsSpec,
 };
 
 /// Everything that was asked for, with defaults where nothing was.
@@ -32,11 +34,13 @@ pub struct Config {
     /// What is streamed.
     pub stream: Stream,
     /// Where viewers watch. At least one; `0.0.0.0:8080` unless said otherwise.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// Where the operator finds status and metrics; `127.0.0.1:8081` unless said otherwise.
-    pub operator: SocketAddr,
+    pub operator: Listen,
     /// What requests of the operator must carry; nothing unless said otherwise.
     pub operator_token: Option<Token>,
+    /// The certificate. With one, TLS is spoken wherever viewers watch, unless said otherwise.
+    pub tls: Option<TlsSpec>,
     /// What the log shows, as in `picam_host=debug,warn`, unless `RUST_LOG` says otherwise.
     pub log: String,
     /// Plugins, in order. Empty means the stock ones. Where the command line names plugins, they are these, each with
@@ -79,9 +83,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             stream: Stream::default(),
-            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
-            operator: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080)).into()],
+            operator: SocketAddr::from(([127, 0, 0, 1], 8081)).into(),
             operator_token: None,
+            tls: None,
             log: "warn,picam_host=info".into(),
             plugins: Vec::new(),
             plugin_dirs: Vec::new(),
@@ -115,6 +120,7 @@ impl Config {
             config.listen = cli.listen;
         }
         config.operator = cli.operator.unwrap_or(config.operator);
+        config.tls = cli.tls.or(config.tls);
         if !cli.plugin.is_empty() {
             let tables = std::mem::take(&mut config.plugins);
             config.plugins = cli
@@ -156,11 +162,10 @@ impl Config {
         }
         let config = Self {
             stream,
-            listen: root.values("listen", address)?.unwrap_or(defaults.listen),
-            operator: root
-                .value("operator", address)?
-                .unwrap_or(defaults.operator),
+            listen: root.values("listen", listen)?.unwrap_or(defaults.listen),
+            operator: root.value("operator", listen)?.unwrap_or(defaults.operator),
             operator_token: root.value("operator-token", Token::new)?,
+            tls: certificate(&mut root, directory)?,
             log: root.value("log", values::log)?.unwrap_or(defaults.log),
             plugins,
             plugin_dirs: root
@@ -173,9 +178,36 @@ impl Config {
                 .value("cache-dir", values::text)?
                 .map_or(defaults.cache_dir, |path| directory.join(path)),
         };
-        root.end(&[("[stream]", &STREAM), ("[[plugin]]", &PLUGIN)])?;
+        root.end(&[
+            ("[stream]", &STREAM),
+            ("[[plugin]]", &PLUGIN),
+            (
+                "tls, as in tls = { cert = \"cert.pem\", key = \"key.pem\" }",
+                &TLS,
+            ),
+        ])?;
         Ok(config)
     }
+}
+
+/// Keys of `tls`, where it is a table, to tell somebody who wrote one of them outside of it.
+const TLS: [&str; 2] = ["cert", "key"];
+
+/// Reads `tls`: a word, or a table of two files.
+fn certificate(root: &mut Section<'_>, directory: &Path) -> Result<Option<TlsSpec>, ConfigError> {
+    if !root.is_table("tls") {
+        return root.value("tls", values::self_signed);
+    }
+    let Some(mut section) = root.section("tls")? else {
+        return Ok(None);
+    };
+    let cert = section.required("cert", values::path, "\"cert.pem\"")?;
+    let key = section.value("key", values::path)?;
+    section.end(&[])?;
+    Ok(Some(TlsSpec::Files {
+        key: directory.join(key.as_ref().unwrap_or(&cert)),
+        cert: directory.join(cert),
+    }))
 }
 
 /// Keys of `[[plugin]]`, to tell somebody who wrote one of them outside of it.

@@ -1,8 +1,8 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     cmaf::Wish,
-    config::Config,
+    config::{Config, Listen},
     http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
@@ -20,8 +20,10 @@ use crate::{
         DocumentSpec, Environment, FileWatch, Namer, Painter, PluginSpec, PluginStatus, Plugins,
         Reads, Request, TimingRequest, Visit,
     },
+    service,
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
+    tls::{self, Tls},
 };
 
 /// Plugins that load unless one is named that writes playlists.
@@ -56,9 +58,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let board = draw(&plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
-    let operator = Operator::bind(config.operator, config.operator_token.as_ref())?;
+    let tls = match &config.tls {
+        Some(spec) => Some(Tls::open(spec, &tls::default_state_dir())?),
+        None => None,
+    };
+    let (places, operator) = places(&config, tls.as_ref())?;
+    let operator = Operator::bind(operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
-        &config.listen,
+        places,
         http::State {
             live: live.clone(),
             documents: plugins.clone(),
@@ -96,6 +103,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!("a plugin that changes has to be reloaded by hand: {error:#}");
         None
     });
+    if let Some(tls) = &tls
+        && let Err(error) = tls.follow()
+    {
+        tracing::warn!("a certificate that changes is used after a restart only: {error:#}");
+    }
     let operated = operator::State {
         plugins,
         live,
@@ -106,7 +118,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         token: config.operator_token,
     };
     tokio::spawn(report(health_of_stream, health));
-    announce(operator.local_addr(), server.local_addrs())?;
+    announce(&operator.url(), server.urls())?;
+    service::ready();
 
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(server.serve(until(stopped.clone())));
@@ -124,10 +137,64 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
         told = told_to_stop() => told,
     };
+    service::stopping();
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
     outcome
+}
+
+/// Where viewers watch, and where the operator is. What a service manager hands over takes the place of what is configured.
+fn places(
+    config: &Config,
+    tls: Option<&Arc<Tls>>,
+) -> anyhow::Result<(Vec<http::Place>, http::Place)> {
+    let handed = service::sockets()?;
+    let secure = |wanted: bool, what: &dyn Fn() -> String| match (wanted, tls) {
+        (false, _) => Ok(None),
+        (true, Some(tls)) => Ok(Some(tls.clone())),
+        (true, None) => bail!(
+            "{} needs a certificate: --tls CERT,KEY takes yours, --tls alone makes one for this machine",
+            what()
+        ),
+    };
+    let operator = match handed.operator {
+        Some(socket) => http::Place {
+            at: http::At::Socket(socket),
+            tls: None,
+        },
+        None => {
+            let Listen { address, tls } = config.operator;
+            http::Place {
+                at: http::At::Address(address),
+                tls: secure(tls == Some(true), &|| {
+                    format!("--operator https://{address}")
+                })?,
+            }
+        }
+    };
+    // Unless said otherwise, viewers are spoken to as well as it goes.
+    let wanted = |said: Option<bool>| said.unwrap_or(tls.is_some());
+    let viewers: anyhow::Result<Vec<_>> = if handed.viewers.is_empty() {
+        let listen = config.listen.iter().map(|&Listen { address, tls }| {
+            Ok(http::Place {
+                at: http::At::Address(address),
+                tls: secure(wanted(tls), &|| format!("--listen https://{address}"))?,
+            })
+        });
+        listen.collect()
+    } else {
+        let sockets = handed.viewers.into_iter().map(|(socket, tls)| {
+            Ok(http::Place {
+                at: http::At::Socket(socket),
+                tls: secure(wanted(tls), &|| {
+                    "the socket `https` of the service manager".to_owned()
+                })?,
+            })
+        });
+        sockets.collect()
+    };
+    Ok((viewers?, operator))
 }
 
 /// Where plugins are looked for.
@@ -175,11 +242,11 @@ fn reload_on_hangup(plugins: Arc<Plugins>) -> anyhow::Result<()> {
 }
 
 /// Says where to operate and to watch, on standard output, for people and for programs that start us.
-fn announce(operator: SocketAddr, viewers: &[SocketAddr]) -> anyhow::Result<()> {
+fn announce(operator: &str, viewers: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Operate at http://{operator}/")?;
+    writeln!(out, "Operate at {operator}")?;
     for address in viewers {
-        writeln!(out, "Watch at http://{address}/")?;
+        writeln!(out, "Watch at {address}")?;
     }
     out.flush().context("writing to standard output")
 }

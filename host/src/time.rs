@@ -10,6 +10,9 @@ use std::time::Duration;
 /// with 90,000 Chromium's buffered ranges end a microsecond short of the next segment, which stalls hls.js.
 pub const TIMESCALE: u32 = 1_000_000;
 
+/// When this was written, on the wall clock since 1970. A clock that is behind it has not been set.
+pub(crate) const BUILT: Duration = Duration::from_secs(1_764_000_000);
+
 /// A point on the presentation clock: microseconds since the run started. It is what `tfdt` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MediaTime(pub u64);

@@ -23,8 +23,8 @@ let frozen = null;
 const act = async (order) => {
   if (order.open) {
     await viewer?.close();
-    const url = order.open === 'example' ? players.example(order.name, order.url) : players.url(order.open, order.url);
-    viewer = await watch(browser, url);
+    const url = { page: () => order.url, example: () => players.example(order.name, order.url) }[order.open];
+    viewer = await watch(browser, url?.() ?? players.url(order.open, order.url));
     return {};
   }
   if (!viewer) throw new Error('nothing is open');

@@ -26,8 +26,9 @@ const players = {
 export const PLAYERS = [...Object.keys(players), 'page'];
 
 /**
- * Serves the pages with the players, and those in examples/pages, on a free port of the loopback interface: another origin
- * than the host's. `example` is where an example plays, in which `host` takes the place of the address that people put in.
+ * Serves the pages with the players, and the pages in examples/pages, on a free port of the loopback interface: another
+ * origin than the host's. `url` is where a player plays a stream, `example` where an example plays, in which `host` takes the
+ * place of the address that people put in.
  * @returns {Promise<{url: (player: string, stream: string) => string, example: (name: string, host: string) => string,
  *   close: () => void}>}
  */

@@ -25,6 +25,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// As sent, still compressed where `content-encoding` says so.
     pub body: Bytes,
+    /// The certificate (DER) that was shown, over TLS.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Client {
@@ -36,6 +38,23 @@ impl Client {
     /// HTTP/2 without TLS, by prior knowledge.
     pub fn http2(address: SocketAddr) -> Result<Self> {
         Self::new(address, reqwest::Client::builder().http2_prior_knowledge())
+    }
+
+    /// Over TLS, by HTTP/1.1 or by what is agreed on, trusting nobody but this certificate (PEM).
+    pub fn secure(address: SocketAddr, trusted: &str, http1_only: bool) -> Result<Self> {
+        // Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let trusted = reqwest::Certificate::from_pem(trusted.as_bytes())?;
+        let mut builder = reqwest::Client::builder()
+            .tls_certs_only([trusted])
+            .tls_info(true);
+        if http1_only {
+            builder = builder.http1_only();
+        }
+        Ok(Self {
+            base: format!("https://{address}"),
+            ..Self::new(address, builder)?
+        })
     }
 
     fn new(address: SocketAddr, builder: reqwest::ClientBuilder) -> Result<Self> {
@@ -65,12 +84,15 @@ impl Client {
                 response.version(),
                 response.headers().clone(),
             );
+            let tls = response.extensions().get::<reqwest::tls::TlsInfo>();
+            let certificate = tls.and_then(|tls| tls.peer_certificate().map(<[u8]>::to_vec));
             let body = response.bytes().await?;
             Ok::<_, reqwest::Error>(Reply {
                 status,
                 version,
                 headers,
                 body,
+                certificate,
             })
         };
         let reply = timeout(PATIENCE, exchange).await.context("no answer")??;

@@ -24,6 +24,8 @@ pub struct Setup {
     plugins: Vec<String>,
     stdin: Option<Stdio>,
     environment: Vec<(String, String)>,
+    /// Bytes.
+    address_space: Option<u64>,
 }
 
 impl Setup {
@@ -52,6 +54,12 @@ impl Setup {
         self
     }
 
+    /// Bounds its address space, in bytes.
+    pub fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
+        self
+    }
+
     /// Starts the host and waits until it says where to watch. `ll-hls.wasm` is loaded unless the test named plugins
     /// or a configuration file.
     pub async fn start(mut self) -> Result<Host> {
@@ -62,7 +70,15 @@ impl Setup {
         // As long as the host reads it.
         let _config = self.name_plugins()?;
         let program = program()?;
-        let mut command = Command::new(&program);
+        let mut command = match self.address_space {
+            None => Command::new(&program),
+            Some(bytes) => {
+                let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", bytes >> 10);
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script]).arg(&program);
+                shell
+            }
+        };
         command
             .args(["--listen", "127.0.0.1:0", "--operator", "127.0.0.1:0"])
             .args(&self.arguments)
@@ -91,6 +107,7 @@ impl Setup {
             child,
             log,
             web: None,
+            secure: false,
             operator: None,
         };
         let addresses = async {
@@ -99,7 +116,8 @@ impl Setup {
                 let address =
                     |lead: &str| line.strip_prefix(lead)?.trim_end_matches('/').parse().ok();
                 host.operator = host.operator.or(address("Operate at http://"));
-                host.web = address("Watch at http://");
+                host.secure = line.starts_with("Watch at https://");
+                host.web = address("Watch at http://").or(address("Watch at https://"));
             }
         };
         let waited = timeout(PATIENCE, addresses).await;
@@ -175,6 +193,7 @@ pub struct Host {
     child: Child,
     log: Log,
     web: Option<SocketAddr>,
+    secure: bool,
     operator: Option<SocketAddr>,
 }
 
@@ -199,9 +218,10 @@ impl Host {
         self.operator
     }
 
-    /// `http://ADDRESS` and the path, which begins with a slash.
+    /// `http://ADDRESS`, or `https://ADDRESS`, and the path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address())
     }
 
     /// An HTTP/1.1 client for the viewers' listener.
@@ -226,7 +246,11 @@ impl Host {
 
     /// Waits until `/cam/live.m3u8` answers, and returns the path of the first media playlist it names.
     pub async fn media_playlist_path(&self) -> Result<String> {
-        let client = self.http1()?;
+        self.media_playlist_path_by(&self.http1()?).await
+    }
+
+    /// The same, asked for by this client.
+    pub async fn media_playlist_path_by(&self, client: &Client) -> Result<String> {
         let started = std::time::Instant::now();
         let reply = loop {
             let reply = client.get("/cam/live.m3u8").await?;

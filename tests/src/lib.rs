@@ -29,6 +29,7 @@ mod host;
 pub mod media;
 mod playlist;
 pub mod token;
+mod trust;
 pub mod vm;
 mod watch;
 
@@ -41,6 +42,7 @@ pub use feed::{Feed, Pictures, Sent, millis_between, percentile};
 pub use guest::Guest;
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+pub use trust::Authority;
 pub use watch::{Fetched, Revision, Watched, watch};
 
 use std::path::PathBuf;

@@ -21,6 +21,7 @@ pub fn test() -> Vec<&'static str> {
     packages.extend([
         "chromium",
         "clang",
+        "curl",
         "ffmpeg",
         "gstreamer1.0-libav",
         "gstreamer1.0-plugins-bad",
@@ -32,6 +33,8 @@ pub fn test() -> Vec<&'static str> {
         "libclang-rt-dev-wasm32",
         "lld",
         "python3-venv",
+        // Hands sockets over, for a test of services.
+        "systemd",
         "wasi-libc",
     ]);
     if Command::new("npm").arg("--version").output().is_err() {

@@ -151,6 +151,12 @@ impl Session {
         self.tally
             .check("formatting of the plugins", &mut plugins)?;
 
+        let mut fuzz = cargo();
+        fuzz.args(["fmt", "--check", "--manifest-path", "host/fuzz/Cargo.toml"]);
+        fuzz.args(["--package", "picam-host-fuzz", "--package", "plugin-smith"]);
+        self.tally
+            .check("formatting of the fuzz targets", &mut fuzz)?;
+
         let lint = ["clippy", "--locked", "--workspace", "--all-targets"];
         self.tally
             .check("lints", cargo().args(lint).args(["--", "-D", "warnings"]))?;
@@ -218,8 +224,22 @@ impl Session {
         self.tally.tests("plugins", &mut tests)
     }
 
+    /// Has files made that nobody would write, always the same, for tests that load them as plugins.
+    fn smith(&mut self) -> Result<PathBuf> {
+        const COUNT: &str = "300";
+        let made = target().join("smithed-plugins");
+        let mut smith = cargo();
+        smith.args(["run", "--quiet", "--locked", "--package", "plugin-smith"]);
+        smith.args(["--manifest-path", "host/fuzz/Cargo.toml", "--target-dir"]);
+        smith.arg(target().join("smith")).args(["--", COUNT]);
+        self.tally.check("hostile plugins", smith.arg(&made))?;
+        Ok(made)
+    }
+
     fn unit(&mut self) -> Result<()> {
+        let smithed = self.smith()?;
         let mut tests = cargo();
+        tests.env("PICAM_SMITHED", smithed);
         tests.args([
             "test",
             "--locked",

@@ -166,6 +166,12 @@ impl<'a> Section<'a> {
         values.map(Some)
     }
 
+    /// Whether a key is there, and holds a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        matches!(value, Some(DeValue::Table(_)))
+    }
+
     /// A table in this one, if it is there.
     pub(super) fn section(
         &mut self,

@@ -47,7 +47,7 @@ fn the_annotated_example_says_what_the_defaults_are() {
     for key in PLUGIN
         .iter()
         .chain(&STREAM)
-        .chain(&["listen", "operator", "operator-token", "log"])
+        .chain(&["listen", "operator", "operator-token", "tls", "log"])
         .chain(&["plugin-dirs", "cache-dir"])
     {
         assert!(
@@ -89,7 +89,7 @@ fn everything_can_be_said_in_the_file() {
     )
     .unwrap();
     assert_eq!(config.listen.len(), 2);
-    assert_eq!(config.operator.port(), 9);
+    assert_eq!(config.operator.address.port(), 9);
     assert_eq!(
         config.plugin_dirs,
         [Path::new("dir/plugins"), Path::new("/opt/plugins")]
@@ -178,7 +178,7 @@ fn the_command_line_wins_over_the_file() {
     assert_eq!(
         both.listen
             .iter()
-            .map(|address| address.port())
+            .map(|listen| listen.address.port())
             .collect::<Vec<_>>(),
         [2, 3]
     );

@@ -1,10 +1,16 @@
 //! Values as people write them, on the command line and in TOML alike. Every error says what would be accepted.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     plugin::Grants,
     source::{BadSource, SourceSpec},
+    tls::TlsSpec,
 };
 
 /// Width and height in pixels, as in `1280x720`.
@@ -63,14 +69,70 @@ pub(crate) fn bitrate(text: &str) -> Result<u32, String> {
         })
 }
 
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        let example = match text.parse::<u16>() {
+/// Where to listen, as in `0.0.0.0:8080`, and what to speak there, as in `https://0.0.0.0:8443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken there; `None` if it wasn't said.
+    pub tls: Option<bool>,
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
+pub(crate) fn listen(text: &str) -> Result<Listen, String> {
+    let schemes = [
+        ("http://", Some(false)),
+        ("https://", Some(true)),
+        ("", None),
+    ];
+    let (rest, tls) = schemes
+        .into_iter()
+        .find_map(|(scheme, tls)| Some((text.strip_prefix(scheme)?, tls)))
+        .expect("every text begins with nothing");
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let address = rest.parse().map_err(|_| {
+        let example = match rest.parse::<u16>() {
             Ok(port) => format!("0.0.0.0:{port}"),
             Err(_) => "0.0.0.0:8080".into(),
         };
-        format!("expected IP:PORT, as in {example} for every IPv4 address of this machine, 127.0.0.1:8080 or [::]:8080")
-    })
+        format!(
+            "expected IP:PORT, as in {example} for every IPv4 address of this machine, 127.0.0.1:8080, [::]:8080 or \
+             https://0.0.0.0:8443"
+        )
+    })?;
+    Ok(Listen { address, tls })
+}
+
+/// A certificate: `self-signed`, `CERT,KEY`, or one file that holds both.
+pub(crate) fn tls(text: &str) -> Result<TlsSpec, String> {
+    let (cert, key) = text.split_once(',').unwrap_or((text, text));
+    match text {
+        "self-signed" => Ok(TlsSpec::SelfSigned),
+        _ if cert.is_empty() || key.is_empty() => Err(
+            "expected self-signed, or the certificate and its key, as in cert.pem,key.pem".into(),
+        ),
+        _ => Ok(TlsSpec::Files {
+            cert: cert.into(),
+            key: key.into(),
+        }),
+    }
+}
+
+/// The only text that `tls` is in a file; paths have keys of their own there.
+pub(super) fn self_signed(text: &str) -> Result<TlsSpec, String> {
+    match text {
+        "self-signed" => Ok(TlsSpec::SelfSigned),
+        _ => Err("expected \"self-signed\", or { cert = \"cert.pem\", key = \"key.pem\" }".into()),
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    self::text(text).map(|text| Path::new(&text).to_owned())
 }
 
 pub(super) fn text(text: &str) -> Result<String, String> {
@@ -177,10 +239,24 @@ mod tests {
         assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(fps("25"), Ok(25));
-        assert_eq!(
-            address("[::1]:80"),
-            Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)))
-        );
+        let loopback = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80));
+        for (text, tls) in [
+            ("[::1]:80", None),
+            ("http://[::1]:80", Some(false)),
+            ("https://[::1]:80/", Some(true)),
+        ] {
+            let address = loopback;
+            assert_eq!(listen(text), Ok(Listen { address, tls }));
+        }
+        let files = |cert: &str, key: &str| {
+            Ok(TlsSpec::Files {
+                cert: cert.into(),
+                key: key.into(),
+            })
+        };
+        assert_eq!(tls("self-signed"), Ok(TlsSpec::SelfSigned));
+        assert_eq!(tls("a.pem,b.pem"), files("a.pem", "b.pem"));
+        assert_eq!(tls("both.pem"), files("both.pem", "both.pem"));
     }
 
     #[test]
@@ -216,8 +292,15 @@ mod tests {
         for wrong in ["5", "0ms", "1m", "0.1ms", "601s"] {
             assert!(duration(wrong).unwrap_err().contains("200ms"), "{wrong}");
         }
-        assert!(address("9000").unwrap_err().contains("0.0.0.0:9000"));
-        assert!(address("localhost:80").unwrap_err().contains("IP:PORT"));
+        assert!(listen("9000").unwrap_err().contains("0.0.0.0:9000"));
+        assert!(listen("localhost:80").unwrap_err().contains("IP:PORT"));
+        assert!(listen("ftp://0.0.0.0:80").is_err());
+        for wrong in ["", ",", "cert.pem,", ",key.pem"] {
+            assert!(
+                tls(wrong).unwrap_err().contains("cert.pem,key.pem"),
+                "{wrong}"
+            );
+        }
         assert!(bytes("0").is_err() && bytes("1.5").is_err());
         assert!(count("0").is_err() && count("-1").is_err());
     }
@@ -225,7 +308,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_is_written_breaks_a_reader(text: String) {
-            let _ = (size(&text), bitrate(&text), fps(&text), bytes(&text), duration(&text), address(&text));
+            let _ = (size(&text), bitrate(&text), fps(&text), bytes(&text), duration(&text), listen(&text), tls(&text));
         }
 
         #[test]

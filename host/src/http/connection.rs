@@ -1,7 +1,4 @@
-use std::{
-    convert::Infallible, future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll,
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -18,7 +15,7 @@ use tracing::Instrument as _;
 use super::{
     activity::{Activity, Verdict, Watched},
     hold::Phase,
-    listen::Site,
+    listen::{Peer, Site},
     query,
     state::Limits,
 };
@@ -74,7 +71,7 @@ enum Step<T> {
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Site>(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    peer: IpAddr,
+    peer: Peer,
     protocol: &auto::Builder<TokioExecutor>,
     site: Arc<S>,
     admission: Admission,

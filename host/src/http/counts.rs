@@ -26,6 +26,8 @@ pub struct Traffic {
     pub connections: Level,
     /// Those beyond the limit: told so, or closed unread.
     pub turned_away: Count,
+    /// Those that never came to agree on TLS.
+    pub failed_handshakes: Count,
     /// Bytes sent, header fields included.
     pub sent: Count,
 }

@@ -55,7 +55,7 @@ pub trait Documents: Send + Sync + 'static {
 const KEPT: usize = 64;
 
 /// How many different requests may wait at once. One position has few that make sense (full or delta, M or M.N); this
-/// bounds what a viewer can make of leading zeros and the like.
+/// bounds what a viewer can make of their order and the like.
 const WAITING: usize = 512;
 
 /// For how long a failure counts. The next request then asks the plugin anew, even where the position stands still.

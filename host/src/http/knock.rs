@@ -37,7 +37,10 @@ pub(super) enum NoAddress {
 
 impl Address {
     pub(super) fn of(raw: &str) -> Result<Self, NoAddress> {
-        let path = query::decode_path(raw).ok_or(NoAddress::Undecodable)?;
+        // `*`, and what CONNECT asks for, are no paths.
+        let path = query::decode_path(raw)
+            .filter(|path| path.starts_with('/'))
+            .ok_or(NoAddress::Undecodable)?;
         let Some(rest) = path.strip_prefix("/~") else {
             return Ok(Self {
                 path: path.into(),
@@ -128,7 +131,7 @@ impl From<query::Malformed> for Unreadable {
     }
 }
 
-fn question(
+pub(super) fn question(
     reads: &Reads,
     head: &Parts,
     address: &Address,
@@ -270,7 +273,9 @@ mod tests {
         assert_eq!(address("/~a/~b/x"), found("/~b/x", Some("a")));
         assert_eq!(address("/cam/~a/x"), found("/cam/~a/x", None));
         assert_eq!(address("//~a/x"), found("//~a/x", None));
-        assert_eq!(address("/~a%2Fb/x"), Err(NoAddress::Undecodable));
+        for no_path in ["/~a%2Fb/x", "*", ""] {
+            assert_eq!(address(no_path), Err(NoAddress::Undecodable));
+        }
         assert_eq!(address("/~a%0a/x"), Err(NoAddress::Undecodable));
         assert_eq!(
             address("/~a%20b"),

@@ -23,8 +23,10 @@ use super::{
     counts::Traffic,
     hold::Phase,
     reply::Response,
+    secure::{self, Opened},
     state::Limits,
 };
+use crate::tls::Tls;
 
 /// Connections waiting to be accepted: after a pause of the network everybody comes back at once.
 const BACKLOG: u32 = 4_096;
@@ -41,7 +43,7 @@ pub(crate) trait Site: Send + Sync + 'static {
     type Asked: Send + 'static;
 
     /// Finds out what a request wants.
-    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Self::Asked;
+    fn read(&self, head: &Parts, body: Incoming, peer: Peer) -> Self::Asked;
 
     /// Answers, as soon as there is an answer. Whatever waits for something lets go when the phase changes.
     fn answer(
@@ -57,36 +59,96 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn traffic(&self) -> &Arc<Traffic>;
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// Nobody on the way can read what is said.
+    pub(crate) tls: bool,
+}
+
+/// Where to listen, and with what certificate to speak TLS there, if so.
+#[derive(Debug)]
+pub struct Place {
+    /// The address.
+    pub at: At,
+    /// Who comes without TLS is led to the same place with it.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// An address, or a socket that has one already.
+#[derive(Debug)]
+pub enum At {
+    /// Is to be bound. Port 0 becomes one that is free.
+    Address(SocketAddr),
+    /// Listens, and doesn't block.
+    Socket(std::net::TcpListener),
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            at: At::Address(address),
+            tls: None,
+        }
+    }
+}
+
 /// Bound addresses, at which nothing is answered yet.
-pub(crate) struct Listeners {
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+pub(crate) struct Listeners(Vec<Entrance>);
+
+/// A bound address.
+struct Entrance {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listeners {
     /// Binds every address. Needs a Tokio runtime around it. An error names the address, and says what to do with the
     /// option that named it.
-    pub(crate) fn bind(listen: &[SocketAddr], option: &str) -> anyhow::Result<Self> {
-        let listeners = listen
+    pub(crate) fn bind(places: Vec<Place>, option: &str) -> anyhow::Result<Self> {
+        let wanted: Vec<_> = places
             .iter()
-            .map(|&address| {
-                listener(address, listen).map_err(|error| cannot_listen(address, option, &error))
+            .filter_map(|place| match place.at {
+                At::Address(address) => Some(address),
+                At::Socket(_) => None,
             })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let addresses = listeners
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<io::Result<_>>()
-            .context("asking for the address that was bound")?;
-        Ok(Self {
-            listeners,
-            addresses,
-        })
+            .collect();
+        let entrances = places.into_iter().map(|Place { at, tls }| {
+            let listener = match at {
+                At::Address(address) => listener(address, &wanted)
+                    .map_err(|error| cannot_listen(address, option, &error))?,
+                At::Socket(socket) => TcpListener::from_std(socket)
+                    .context("listening at a socket of the service manager")?,
+            };
+            let address = listener
+                .local_addr()
+                .context("asking for the address that was bound")?;
+            Ok(Entrance {
+                listener,
+                address,
+                tls,
+            })
+        });
+        entrances.collect::<anyhow::Result<_>>().map(Self)
     }
 
     /// The addresses, in the order in which they were named; port 0 has become the port that was given.
-    pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub(crate) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|entrance| entrance.address)
+    }
+
+    /// The same for a browser.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|entrance| {
+            let scheme = if entrance.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            format!("{scheme}://{}/", entrance.address)
+        })
     }
 
     /// Serves until `shutdown` is ready. Then no connection is accepted, held requests are let go, and what is being sent
@@ -107,8 +169,8 @@ impl Listeners {
             phase: watch::Sender::new(Phase::Serving),
         });
         let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            accepting.spawn(accept(listener, door.clone()));
+        for entrance in self.0 {
+            accepting.spawn(accept(entrance, door.clone()));
         }
         shutdown.await;
         accepting.shutdown().await;
@@ -139,7 +201,7 @@ struct Door<S> {
 
 impl<S: Site> Door<S> {
     /// Starts a connection, if there is a place for it, even one for being refused. The place moves into its task.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, tls: Option<&Arc<Tls>>) {
         let places = [
             (&self.places, Admission::Served),
             (&self.refusals, Admission::Full),
@@ -166,27 +228,45 @@ impl<S: Site> Door<S> {
         let protocol = self.protocol.clone();
         let site = self.site.clone();
         let limits = self.limits.clone();
-        let phase = self.phase.subscribe();
+        let mut phase = self.phase.subscribe();
+        let tls = tls.cloned();
         let task = async move {
+            let _place = place;
             let traffic = site.traffic().clone();
             let _inside = traffic.connections.enter();
             let ip = peer.ip();
-            connection::serve(stream, ip, &protocol, site, admission, &limits, phase).await;
-            drop(place);
+            let plain = Peer { ip, tls: false };
+            let Some(tls) = tls else {
+                connection::serve(stream, plain, &protocol, site, admission, &limits, phase).await;
+                return;
+            };
+            match secure::open(stream, &tls, &traffic, &limits, &mut phase).await {
+                Some(Opened::Secure(stream)) => {
+                    let peer = Peer { ip, tls: true };
+                    connection::serve(stream, peer, &protocol, site, admission, &limits, phase)
+                        .await;
+                }
+                Some(Opened::Plain(stream)) => {
+                    let site = Arc::new(secure::Signpost(traffic.clone()));
+                    connection::serve(stream, plain, &protocol, site, admission, &limits, phase)
+                        .await;
+                }
+                None => {}
+            }
         };
         tokio::spawn(task.instrument(tracing::debug_span!("connection", %peer)));
     }
 }
 
-async fn accept<S: Site>(listener: TcpListener, door: Arc<Door<S>>) {
+async fn accept<S: Site>(entrance: Entrance, door: Arc<Door<S>>) {
     const SHORTEST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
     let mut pause = SHORTEST;
     loop {
-        match listener.accept().await {
+        match entrance.listener.accept().await {
             Ok((stream, peer)) => {
                 pause = SHORTEST;
-                door.admit(stream, peer);
+                door.admit(stream, peer, entrance.tls.as_ref());
             }
             // Of the connection that was to be accepted, not of the listener (accept(2)).
             Err(error) if of_the_connection(&error) => {}
@@ -249,8 +329,8 @@ fn cannot_listen(address: SocketAddr, option: &str, error: &io::Error) -> anyhow
         }
         ErrorKind::PermissionDenied if address.port() < 1_024 => {
             format!(
-                ": ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one with {option}, or put \
-                 a reverse proxy in front"
+                ": ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); let systemd hand the socket over, as in \
+                 examples/deploy, or choose a higher one with {option}"
             )
         }
         ErrorKind::AddrNotAvailable => {

@@ -1,6 +1,6 @@
 //! Serves documents, media and the page over HTTP/1.1 and HTTP/2.
 //!
-//! A connection is admitted (`server`), watched (`connection`, `activity`) and asked (`route`). What is asked for is
+//! A connection is admitted (`listen`), secured (`secure`, where TLS is spoken), watched (`connection`, `activity`) and asked (`route`). What is asked for is
 //! looked up by name, never joined to a file path: a document that a plugin writes (`documents`, which makes one unit of
 //! work of all who ask the same), a media object of the live window (`media`), the stream without an end (`endless`), a file
 //! of the page, or `/healthz`. `body` sends media out of the memory that the window shares; nothing here copies it.
@@ -19,6 +19,7 @@ mod counts;
 mod document;
 mod documents;
 mod endless;
+pub(crate) mod fuzzing;
 mod hold;
 mod knock;
 mod listen;
@@ -29,25 +30,21 @@ mod query;
 mod range;
 mod reply;
 mod route;
+mod secure;
 mod server;
 mod state;
 
 pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};
+pub use listen::{At, Place};
 pub use pass::{Asking, Guard};
 pub use server::Server;
 pub use state::{Health, Limits, Page, PageFile, State};
 pub(crate) use {
     hold::Phase,
-    listen::{Listeners, Site, could_listen},
+    listen::{Listeners, Peer, Site, could_listen},
     reply::{Response, header_only},
 };
 
 #[cfg(test)]
 mod tests;
-
-/// Entry points of the fuzz targets.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use super::query::fuzz as query;
-}

@@ -9,7 +9,7 @@ use hyper::{
         self, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
         CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
-        RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+        RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
     },
     http::HeaderValue,
 };
@@ -96,6 +96,23 @@ pub(super) fn with_slash(location: &str, query: Option<&str>) -> Response {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+/// What is given to a viewer over TLS never travels without: a plugin doesn't know how he came, so that is seen to here
+/// (RFC 6265, 4.1.2.5).
+pub(super) fn keep_cookies_secure(response: &mut Response) {
+    let header::Entry::Occupied(mut cookies) = response.headers_mut().entry(SET_COOKIE) else {
+        return;
+    };
+    for cookie in cookies.iter_mut() {
+        let attributes = cookie.as_bytes().split(|&byte| byte == b';').skip(1);
+        let mut names = attributes.map(<[u8]>::trim_ascii);
+        if names.any(|name| name.eq_ignore_ascii_case(b"secure")) {
+            continue;
+        }
+        let secured = [cookie.as_bytes(), b"; Secure"].concat();
+        *cookie = HeaderValue::from_bytes(&secured).expect("a header value, and letters");
+    }
 }
 
 /// 204: there is nothing to say, and nothing is wrong.

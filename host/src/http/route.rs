@@ -1,4 +1,4 @@
-use std::{net::IpAddr, pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc};
 
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -16,7 +16,7 @@ use super::{
     endless,
     hold::{self, FIRST_PICTURE, Phase},
     knock::{self, Address, Knock, NoAddress},
-    listen::Site,
+    listen::{Peer, Site},
     media,
     overlay::{self, Overlay},
     pass::{self, Guard, Pass},
@@ -47,6 +47,8 @@ pub(super) struct Asked {
     /// What is to be asked before. `None` where nothing is.
     knock: Option<Box<Knock>>,
     conditions: Conditions,
+    /// It came over TLS.
+    tls: bool,
 }
 
 enum Wanted {
@@ -65,9 +67,9 @@ enum Wanted {
         name: Box<str>,
     },
     Overlay(overlay::Wanted),
+    Time,
     /// `/cam/live.mp4`.
     Endless,
-    Time,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -91,29 +93,30 @@ impl Wanted {
 impl Site for Shared {
     type Asked = Asked;
 
-    fn read(&self, head: &Parts, body: Incoming, peer: IpAddr) -> Asked {
-        let conditions = Conditions::of(&head.method, &head.headers);
-        match self.at_the_door(head, body, peer) {
-            Ok((address, knock)) => Asked {
-                wanted: self
-                    .wanted(head, &address.path)
-                    .unwrap_or_else(Wanted::Done),
-                knock: knock.map(Box::new),
-                conditions,
-            },
-            Err(response) => Asked {
-                wanted: Wanted::Done(response),
-                knock: None,
-                conditions,
-            },
+    fn read(&self, head: &Parts, body: Incoming, peer: Peer) -> Asked {
+        let (wanted, knock) = match self.at_the_door(head, body, peer) {
+            Ok((address, knock)) => {
+                let wanted = self.wanted(head, &address.path);
+                (wanted.unwrap_or_else(Wanted::Done), knock.map(Box::new))
+            }
+            Err(response) => (Wanted::Done(response), None),
+        };
+        Asked {
+            wanted,
+            knock,
+            conditions: Conditions::of(&head.method, &head.headers),
+            tls: peer.tls,
         }
     }
 
     async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
         let _waiting = self.counts.waiting.enter();
         let kind = asked.wanted.kind();
-        let head = asked.conditions.head;
+        let (head, tls) = (asked.conditions.head, asked.tls);
         let mut response = self.respond(asked, phase).await;
+        if tls {
+            reply::keep_cookies_secure(&mut response);
+        }
         if head {
             response = reply::header_only(response);
         }
@@ -149,7 +152,7 @@ impl Shared {
         &self,
         head: &Parts,
         body: Incoming,
-        peer: IpAddr,
+        peer: Peer,
     ) -> Result<(Address, Option<Knock>), Box<Response>> {
         let reads = self.guard.reads();
         let forms = reads.iter().any(Reads::takes_forms);
@@ -172,7 +175,7 @@ impl Shared {
             "/healthz" => Arc::default(),
             _ => reads,
         };
-        let knock = Knock::read(reads, head, body, &address, peer)
+        let knock = Knock::read(reads, head, body, &address, peer.ip)
             .map_err(|why| Box::new(pass::unreadable(why)))?;
         Ok((address, knock))
     }
@@ -193,8 +196,8 @@ impl Shared {
         };
         // No presentation is called that, and no document.
         match (presentation, name) {
-            (None, "live.mp4") => return Ok(Wanted::Endless),
             (None, "time") => return Ok(Wanted::Time),
+            (None, "live.mp4") => return Ok(Wanted::Endless),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -233,6 +236,7 @@ impl Shared {
             wanted,
             knock,
             conditions,
+            tls: _,
         } = asked;
         let Some(knock) = knock else {
             return self.look_up(wanted, &conditions, phase).await;
@@ -289,11 +293,11 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
             },
-            Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
             Wanted::Time => match self.window(None, phase).await {
                 Ok(window) => reply::time(window.presentation.clock.wall(Monotonic::now())),
                 Err(response) => response,
             },
+            Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }
@@ -414,7 +418,7 @@ fn inputs(query: &str, headers: &HeaderMap, reads: &Inputs) -> Result<Request, B
     let query = query::parse(query, &reads.query)
         .map_err(|error| Box::new(reply::line(StatusCode::BAD_REQUEST, error.to_string())))?;
     let mut request = Request {
-        query,
+        query: query::canonical(query),
         ..Request::default()
     };
     for name in &reads.headers {

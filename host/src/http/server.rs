@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     documents::Cache,
-    listen::Listeners,
+    listen::{Listeners, Place},
     overlay::Overlay,
     route::Shared,
     state::{Limits, State},
@@ -24,12 +24,12 @@ impl Server {
     /// Binds every address, and raises the limit of open files as far as it goes, since every viewer is one.
     ///
     /// Needs a Tokio runtime around it. An error names the address and says what to do.
-    pub fn bind(listen: &[SocketAddr], state: State) -> anyhow::Result<Self> {
+    pub fn bind(places: Vec<Place>, state: State) -> anyhow::Result<Self> {
         let mut limits = state.limits;
         limits.connections = connections(limits.connections, raise_file_limit());
         let cache = Cache::new(state.documents, state.live.clone(), state.counts.clone());
         Ok(Self {
-            listeners: Listeners::bind(listen, "--listen")?,
+            listeners: Listeners::bind(places, "--listen")?,
             site: Arc::new(Shared {
                 live: state.live,
                 cache,
@@ -43,9 +43,14 @@ impl Server {
         })
     }
 
-    /// The addresses, in the order of `listen`; port 0 has become the port that was given.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    /// The addresses, in the order of `places`; port 0 has become the port that was given.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.local_addrs()
+    }
+
+    /// The same for a browser.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        self.listeners.urls()
     }
 
     /// Serves until `shutdown` is ready. Then no connection is accepted, held requests are let go, and what is being sent

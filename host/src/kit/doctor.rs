@@ -8,6 +8,7 @@ mod memory;
 mod network;
 mod pictures;
 mod plugins;
+mod security;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -75,6 +76,7 @@ fn examine(cli: Cli) -> anyhow::Result<Vec<Finding>> {
     };
     findings.extend(pictures::look(&config.stream.source, &wanted)?);
     findings.extend(network::look(&config)?);
+    findings.extend(security::look(&config));
     findings.extend(clock::look());
     findings.extend(memory::look(&config));
     findings.extend(plugins::look(&config));

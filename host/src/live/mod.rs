@@ -5,6 +5,7 @@
 //! a response that is running needs it.
 //!
 //! Between two parts, a segment that grows tells those who follow it chunk by chunk of each ([`Chunks`]), and nobody else.
+//!
 //! Ahead of the parts, [`Edge`] has the newest chunks, for those who take the stream picture by picture.
 //!
 //! What an object is called is a number or somebody's choice ([`Naming`]); [`Names`] has it before it is needed. A snapshot

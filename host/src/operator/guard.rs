@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::reply::Problem;
+use crate::machine;
 
 /// The secret that the operator's requests must carry.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,10 +99,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(token: Option<Token>) -> Self {
-        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .ok()
-            .map(|name| name.trim().to_ascii_lowercase())
-            .filter(|name| !name.is_empty());
+        let hostname = machine::hostname();
         Self { token, hostname }
     }
 

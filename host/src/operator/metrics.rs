@@ -169,6 +169,11 @@ fn viewers(state: &State, to: &mut Exposition) {
             traffic.turned_away.get(),
         ),
         (
+            "picam_http_failed_handshakes_total",
+            "Connections of viewers that never came to agree on TLS.",
+            traffic.failed_handshakes.get(),
+        ),
+        (
             "picam_http_sent_bytes_total",
             "Bytes sent to viewers, header fields included.",
             traffic.sent.get(),

@@ -6,6 +6,7 @@
 //! the numbers are called outside.
 
 mod exposition;
+pub(crate) mod fuzzing;
 mod guard;
 mod metrics;
 mod plugins;
@@ -82,20 +83,27 @@ pub struct Operator(http::Listeners);
 
 impl Operator {
     /// Binds the address. Needs a Tokio runtime around it. An error names the address and says what to do.
-    pub fn bind(address: SocketAddr, token: Option<&Token>) -> anyhow::Result<Self> {
-        let listeners = http::Listeners::bind(&[address], "--operator")?;
+    pub fn bind(place: http::Place, token: Option<&Token>) -> anyhow::Result<Self> {
+        let operator = Self(http::Listeners::bind(vec![place], "--operator")?);
+        let address = operator.local_addr();
         if !address.ip().to_canonical().is_loopback() && token.is_none() {
             tracing::warn!(
                 "the operator's listener at {address} can be reached from other machines: whoever can, sees the status and \
                  can reload plugins; set `operator-token` in the configuration, or listen on 127.0.0.1"
             );
         }
-        Ok(Self(listeners))
+        Ok(operator)
     }
 
     /// The address; port 0 has become the port that was given.
     pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addrs()[0]
+        let mut addresses = self.0.local_addrs();
+        addresses.next().expect("it listens at one address")
+    }
+
+    /// The same for a browser.
+    pub fn url(&self) -> String {
+        self.0.urls().next().expect("it listens at one address")
     }
 
     /// Serves until `shutdown` is ready.

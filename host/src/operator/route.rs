@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{Method, StatusCode, body::Incoming, http::request::Parts};
 use tokio::sync::watch;
@@ -82,7 +82,7 @@ impl http::Site for Site {
     type Asked = Asked;
 
     /// What a request carries beyond its header says nothing here.
-    fn read(&self, request: &Parts, _: Incoming, _: IpAddr) -> Asked {
+    fn read(&self, request: &Parts, _: Incoming, _: http::Peer) -> Asked {
         Asked {
             wanted: self.guard.check(request).and_then(|()| Wanted::of(request)),
             head: request.method == Method::HEAD,

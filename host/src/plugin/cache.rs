@@ -1,16 +1,16 @@
 use std::{
     fmt::Write as _,
-    fs::{self, File},
+    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{Read as _, Write as _},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
+
+use super::weight;
+use crate::private_directory::PrivateDirectory;
 
 /// Begins every entry. Its number changes with the layout.
 const MAGIC: &[u8; 8] = b"picamc01";
@@ -22,14 +22,11 @@ const SUFFIX: &str = ".compiled";
 
 /// Compiled plugins, kept from one start to the next.
 ///
-/// Compiled code runs with the host's own rights, so the directory must belong to this user, who alone may write and
-/// read it, and an entry says by a checksum that it is what was written. An entry is named after the component's hash
+/// Compiled code runs with the host's own rights, so it is taken from a directory of this user alone, and an entry says by
+/// a checksum that it is what was written. An entry is named after the component's hash
 /// and that of the compiler and its settings. Whatever is wrong with the directory costs time, never the start.
 #[derive(Debug)]
-pub(super) struct Cache {
-    path: PathBuf,
-    directory: OwnedFd,
-}
+pub(super) struct Cache(PrivateDirectory);
 
 /// Where a compiled component came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,65 +58,20 @@ pub fn check_cache_dir(path: &Path) -> anyhow::Result<()> {
     const PROBE: &str = "probe.compiled";
     let cache = Cache::open(path)?;
     cache.write(PROBE, b"")?;
-    rustix::fs::unlinkat(&cache.directory, PROBE, AtFlags::empty())
-        .with_context(|| format!("removing {}", path.join(PROBE).display()))
+    let removed = cache.0.remove(PROBE);
+    removed.with_context(|| format!("removing {}", path.join(PROBE).display()))
 }
 
 impl Cache {
     /// Opens the directory, and makes it if it isn't there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        }
-        match rustix::fs::mkdirat(CWD, path, Mode::RWXU) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("creating {}", path.display()));
-            }
-        }
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())
-            .with_context(|| format!("opening {} (a directory, and no link)", path.display()))?;
-        let stat = rustix::fs::fstat(&directory)
-            .with_context(|| format!("looking at {}", path.display()))?;
-        let me = rustix::process::geteuid();
-        if stat.st_uid != me.as_raw() {
-            bail!(
-                "{} belongs to user {}, not to user {me} who runs this; compiled code is taken from one's own \
-                 directory only",
-                path.display(),
-                stat.st_uid,
-            );
-        }
-        let mode = Mode::from_raw_mode(stat.st_mode);
-        if mode.intersects(Mode::RWXG | Mode::RWXO) {
-            bail!(
-                "others can get at {0} (its mode is {1:o}); `chmod 700 {0}` puts that right",
-                path.display(),
-                mode.as_raw_mode() & 0o777,
-            );
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            directory,
-        })
+        PrivateDirectory::open(path).map(Self)
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error).context("opening it"),
+        let Some(mut entry) = self.0.read(name)? else {
+            return Ok(None);
         };
-        let stat = rustix::fs::fstat(&file).context("looking at it")?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() {
-            bail!("it belongs to user {}", stat.st_uid);
-        }
-        let mut entry = Vec::new();
-        File::from(file)
-            .read_to_end(&mut entry)
-            .context("reading it")?;
         if entry.len() < HEAD || entry[..MAGIC.len()] != *MAGIC {
             bail!("it is not one of this version's entries");
         }
@@ -130,35 +82,15 @@ impl Cache {
         Ok(Some(code))
     }
 
-    /// Writes an entry under another name first, so that nobody ever sees half of it.
     fn write(&self, name: &str, code: &[u8]) -> anyhow::Result<()> {
-        let temporary = format!("{name}.{}.new", std::process::id());
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let written =
-            rustix::fs::openat(&self.directory, &temporary, flags, Mode::RUSR | Mode::WUSR)
-                .map_err(std::io::Error::from)
-                .and_then(|file| {
-                    let mut file = File::from(file);
-                    file.write_all(MAGIC)?;
-                    file.write_all(&Sha256::digest(code))?;
-                    file.write_all(code)?;
-                    rustix::fs::renameat(&self.directory, &temporary, &self.directory, name)?;
-                    Ok(())
-                });
-        if let Err(error) = written {
-            // Nothing may be there to remove; what matters is the error before.
-            let _ = rustix::fs::unlinkat(&self.directory, &temporary, AtFlags::empty());
-            return Err(error)
-                .with_context(|| format!("writing {}", self.path.join(name).display()));
-        }
+        self.0.write(name, &[MAGIC, &Sha256::digest(code), code])?;
         self.prune()
     }
 
     /// Removes the oldest entries beyond the bound.
     fn prune(&self) -> anyhow::Result<()> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.path).context("listing the cache")? {
+        for entry in fs::read_dir(self.0.path()).context("listing the cache")? {
             let entry = entry.context("listing the cache")?;
             let metadata = entry.metadata().context("listing the cache")?;
             if metadata.is_file() {
@@ -171,8 +103,7 @@ impl Cache {
         entries.sort();
         let surplus = entries.len().saturating_sub(ENTRIES_MOST);
         for (_, name) in &entries[..surplus] {
-            rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
-                .context("removing an old entry")?;
+            self.0.remove(name).context("removing an old entry")?;
         }
         Ok(())
     }
@@ -197,10 +128,11 @@ pub(super) fn compile(
             Ok(None) => {}
             Err(error) => tracing::warn!(
                 "the compiled plugin {} can't be used and is made anew: {error:#}",
-                cache.path.join(&name).display()
+                cache.0.path().join(&name).display()
             ),
         }
     }
+    weight::check(component)?;
     let code = engine
         .precompile_component(component)
         .map_err(anyhow::Error::from)
@@ -233,8 +165,6 @@ fn entry_name(engine: &Engine, component: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -266,8 +196,7 @@ mod tests {
             compile(&engine, EMPTY, Some(&again)).unwrap().1,
             Origin::Cached
         );
-        let mode = entry(&path).metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        entry(&path);
     }
 
     #[test]
@@ -288,27 +217,6 @@ mod tests {
             );
             assert_eq!(fs::read(&file).unwrap(), whole);
         }
-    }
-
-    #[test]
-    fn a_directory_that_others_can_reach_is_refused_with_the_way_out() {
-        let (_parent, path) = directory();
-        Cache::open(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Cache::open(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("chmod 700") && error.contains("755"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_link_is_no_cache_directory() {
-        let (parent, path) = directory();
-        Cache::open(&path).unwrap();
-        let link = parent.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(Cache::open(&link).is_err());
     }
 
     #[test]

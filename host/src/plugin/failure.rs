@@ -112,6 +112,11 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
     line
 }
 
+/// An error that repeats what stands in a stranger's file, as one line.
+pub(super) fn flattened(error: anyhow::Error) -> anyhow::Error {
+    anyhow::Error::msg(flat(&format!("{error:#}")))
+}
+
 /// Whether a call ended because it handed over more bytes than it may.
 ///
 /// Wasmtime has no type for this error; a test notices should its text change.

@@ -9,7 +9,7 @@ use super::{
     cache::{self, Cache},
     component::{self, Shape},
     engine::Runtime,
-    failure::flat,
+    failure::{flat, flattened},
     grants::Grants,
     hook::Hook,
     host::Shared,
@@ -62,21 +62,28 @@ impl Generation {
     ) -> anyhow::Result<Self> {
         let what = || format!("plugin `{}` can't be used", flat(&spec.file));
         let origin = lookup::find(&spec.file, directories).with_context(what)?;
-        Self::load_from(runtime, spec, origin, cache, shared).with_context(what)
+        let file = lookup::read(&origin).with_context(what)?;
+        Self::of_file(runtime, spec, origin, file, cache, shared).with_context(what)
     }
 
-    fn load_from(
+    /// The same from the file's bytes on.
+    pub(super) fn of_file(
         runtime: &Arc<Runtime>,
         spec: &PluginSpec,
         origin: PluginOrigin,
+        file: Vec<u8>,
         cache: Option<&Cache>,
         shared: Arc<Shared>,
     ) -> anyhow::Result<Self> {
-        let component = component::component(lookup::read(&origin)?)?;
-        let shape = Shape::of(&component)?;
-        shape.check()?;
-        let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
-        Self::of_code(runtime, spec, origin, &shape, (&code, from), shared)
+        let load = || {
+            let component = component::component(file)?;
+            let shape = Shape::of(&component)?;
+            shape.check()?;
+            warn_of_missing(&shape, &origin, spec);
+            let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
+            Self::of_code(runtime, spec, origin, &shape, (&code, from), shared)
+        };
+        load().map_err(flattened)
     }
 
     /// The same from compiled code on.
@@ -148,21 +155,21 @@ impl Generation {
 
 /// What the plugin may call. A plugin that came with the host has what it needs.
 fn grants(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) -> Grants {
-    let mut grants = spec.grants;
-    for import in shape.imports().filter(|name| Grants::NAMES.contains(name)) {
-        match origin {
-            PluginOrigin::Stock(_) => grants
-                .add(import)
-                .expect("it is one of the names that there are"),
-            PluginOrigin::File(_) if grants.has(import) => {}
-            PluginOrigin::File(_) => tracing::warn!(
-                "plugin `{}` imports `{import}`, which it has not been granted: should it call it, that call fails; to \
-                 allow it, add \"{import}\" to `grants` in its [[plugin]] table",
-                flat(&spec.file)
-            ),
-        }
+    match origin {
+        PluginOrigin::Stock(_) => shape.grants().fold(spec.grants, Grants::with),
+        PluginOrigin::File(_) => spec.grants,
     }
-    grants
+}
+
+fn warn_of_missing(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) {
+    let held = grants(shape, origin, spec);
+    for grant in shape.grants().filter(|grant| !held.has(grant)) {
+        tracing::warn!(
+            "plugin `{}` imports `{grant}`, which it has not been granted: should it call it, that call fails; to allow \
+             it, add \"{grant}\" to `grants` in its [[plugin]] table",
+            flat(&spec.file)
+        );
+    }
 }
 
 fn init(instance: &mut Instance, config: &[KeyValue]) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ mod complaints;
 mod ending;
 mod exec;
 mod file;
+pub(crate) mod fuzzing;
 mod mp4;
 mod outlet;
 mod pace;

@@ -323,6 +323,7 @@ impl Packager {
             head: chunk_head(&sample),
             sample: unit.data.clone(),
         };
+        self.ring.push_chunk(chunk.clone());
         if let Some(init) = &self.current_init {
             self.live.push(EdgeChunk {
                 chunk: chunk.clone(),
@@ -333,7 +334,6 @@ impl Packager {
                 lost_since: origin.lost_since(),
             });
         }
-        self.ring.push_chunk(chunk.clone());
         self.part.chunks.push(chunk);
         if origin == Origin::Camera {
             self.part.captured.push(captured);

@@ -1,5 +1,5 @@
-//! From camera to screen in Chromium: our stream with hls.js and dash.js as they come from npm, and with our own player, beside
-//! FFmpeg's HLS from nginx.
+//! From camera to screen in Chromium: our stream with hls.js and dash.js as they come from npm and with our own player,
+//! beside FFmpeg's HLS from nginx.
 //!
 //!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
 //!
@@ -53,50 +53,58 @@ async fn main() -> Result<()> {
         "FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} stalls",
         theirs.waits
     );
-    for (player, document, options, budget) in [
+    for (player, name, address, options, budget) in [
         (
             "hls.js",
-            "live.m3u8",
-            "part-ms=100",
+            "hls.js in Chromium, `part-ms=100`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm,part-ms=100", "dash.wasm"],
             "≤ 0.45 s, p90 ≤ 0.6 s",
         ),
-        ("hls.js", "live.m3u8", "part-ms=200", "≤ 0.9 s"),
-        ("dash.js", "live.mpd", "target-ms=200", "≤ 0.28 s"),
+        (
+            "hls.js",
+            "hls.js, `part-ms=200`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.9 s",
+        ),
+        (
+            "dash.js",
+            "dash.js, `target-ms=200`",
+            "/cam/live.mpd",
+            ["ll-hls.wasm", "dash.wasm,target-ms=200"],
+            "≤ 0.28 s",
+        ),
+        (
+            "page",
+            "our own player through MSE",
+            "/?player=mse",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.1 s, no stall",
+        ),
+        (
+            "page",
+            "our own player through WebCodecs",
+            "/?player=webcodecs",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.05 s",
+        ),
     ] {
-        let plugins = match player {
-            "hls.js" => [format!("ll-hls.wasm,{options}"), "dash.wasm".into()],
-            _ => ["ll-hls.wasm".into(), format!("dash.wasm,{options}")],
-        };
-        let host = plugins
+        let host = options
             .iter()
             .fold(Host::source("pattern"), |host, plugin| host.plugin(plugin))
             .arguments(["--size", &size])
             .start()
             .await?;
         host.media_playlist().await?;
-        let url = host.url(&format!("/cam/{document}"));
-        let ours = play(player, &url, &joins, &seconds).await?;
+        let ours = play(player, &host.url(address), &joins, &seconds).await?;
         host.stop().await?;
         ours.print(
-            &format!("{player} in Chromium, `{options}`"),
+            name,
             &format!("({size}, {joins} joins of {seconds} s)"),
             (median, &beside),
             budget,
         )?;
-    }
-    for (way, name, budget) in [
-        ("mse", "our own player through MSE", "≤ 0.1 s, no stall"),
-        ("webcodecs", "our own player through WebCodecs", "≤ 0.05 s"),
-    ] {
-        let host = Host::source("pattern")
-            .arguments(["--size", &size])
-            .start()
-            .await?;
-        host.media_playlist().await?;
-        let page = host.url(&format!("/?player={way}"));
-        let ours = play("page", &page, &joins, &seconds).await?;
-        host.stop().await?;
-        ours.print(name, "(the same)", (median, "the same"), budget)?;
     }
     Ok(())
 }

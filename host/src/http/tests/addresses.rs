@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::stage::{BOTH, Stage};
-use crate::http::{Health, Server};
+use crate::http::{Health, Place, Server};
 
 #[tokio::test]
 async fn the_page_is_at_the_root() {
@@ -202,8 +202,8 @@ async fn several_addresses_serve_the_same() {
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
         listen.push("[::1]:0".parse().expect("an address"));
     }
-    let server = Server::bind(&listen, state).expect("free ports");
-    let addresses = server.local_addrs().to_vec();
+    let server = Server::bind(places(&listen), state).expect("free ports");
+    let addresses: Vec<_> = server.local_addrs().collect();
     assert_eq!(addresses.len(), listen.len());
     tokio::spawn(server.serve(std::future::pending()));
     for address in addresses {
@@ -227,15 +227,19 @@ async fn both_families_may_share_a_port() {
         SocketAddr::from(([0, 0, 0, 0], port)),
         format!("[::]:{port}").parse().expect("an address"),
     ];
-    let server = Server::bind(&listen, stage.state()).expect("apart from each other");
-    assert_eq!(server.local_addrs(), listen);
+    let server = Server::bind(places(&listen), stage.state()).expect("apart from each other");
+    assert!(server.local_addrs().eq(listen));
+}
+
+fn places(listen: &[SocketAddr]) -> Vec<Place> {
+    listen.iter().copied().map(Place::from).collect()
 }
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named_with_what_to_do() {
     let stage = Stage::playing();
     let server = stage.serve();
-    let error = Server::bind(&[server.address], stage.state())
+    let error = Server::bind(vec![server.address.into()], stage.state())
         .err()
         .expect("it's taken")
         .to_string();
@@ -243,7 +247,7 @@ async fn an_address_that_is_taken_is_named_with_what_to_do() {
     assert!(error.contains("--listen"), "{error}");
     assert!(error.contains("another picam-host"), "{error}");
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 8080));
-    let error = Server::bind(&[elsewhere], stage.state())
+    let error = Server::bind(vec![elsewhere.into()], stage.state())
         .err()
         .expect("not ours")
         .to_string();

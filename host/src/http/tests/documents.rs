@@ -359,9 +359,9 @@ async fn different_requests_that_wait_are_bounded_and_plain_ones_still_answered(
         };
         for stream in 0..100 {
             let mut viewer = Client::Two(client.clone());
-            // The same to the plugin, and different to us.
-            let zeros = "0".repeat(connection * 100 + stream);
-            let path = format!("/cam/run/media.m3u8?_HLS_msn={zeros}6");
+            // Each for another part, none of which is there.
+            let part = 1_000 + connection * 100 + stream;
+            let path = format!("/cam/run/media.m3u8?_HLS_msn=6&_HLS_part={part}");
             viewers.push(tokio::spawn(async move { viewer.get(&path).await }));
         }
     }

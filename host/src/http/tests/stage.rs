@@ -29,6 +29,7 @@ use crate::{
         document::{Document, FAST},
         documents::Cache,
         hold::Phase,
+        listen::Peer,
         overlay::Overlay,
         route::Shared,
     },
@@ -422,8 +423,8 @@ impl Stage {
     /// On a socket, with documents of its own and all else shared.
     pub fn serve(&self) -> Running {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(&[local], self.state()).expect("a free port");
-        let address = server.local_addrs()[0];
+        let server = Server::bind(vec![local.into()], self.state()).expect("a free port");
+        let address = server.local_addrs().next().expect("one");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(async {
             // A test that drops the sender stops the server, too.
@@ -445,7 +446,11 @@ impl Stage {
         let task = tokio::spawn(async move {
             let protocol = connection::protocol();
             let admission = Admission::Served;
-            connection::serve(theirs, PEER, &protocol, shared, admission, &limits, phase).await;
+            let peer = Peer {
+                ip: PEER,
+                tls: false,
+            };
+            connection::serve(theirs, peer, &protocol, shared, admission, &limits, phase).await;
         });
         (ours, task)
     }

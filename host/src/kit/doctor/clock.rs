@@ -1,9 +1,7 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::Finding;
-
-/// When this was written. A clock that is behind it has not been set.
-const BUILT: Duration = Duration::from_secs(1_764_000_000);
+use crate::time::BUILT;
 
 const SET: &str = "`sudo systemctl enable --now systemd-timesyncd` lets the network set it; the stream runs meanwhile, and \
      takes up the right time by itself";
@@ -60,6 +58,8 @@ fn synchronised() -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{super::report::Level, *};
 
     fn at(seconds: u64, synchronised: Option<bool>) -> Finding {

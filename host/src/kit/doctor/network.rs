@@ -12,11 +12,22 @@ pub(super) fn look(config: &Config) -> anyhow::Result<Vec<Finding>> {
         .build()
         .context("starting an executor to listen with")?;
     let _entered = runtime.enter();
-    let viewers = config.listen.iter().map(|address| (*address, "--listen"));
+    let viewers = config.listen.iter().map(|listen| (*listen, "--listen"));
     let operator = std::iter::once((config.operator, "--operator"));
     Ok(viewers
         .chain(operator)
-        .map(|(address, option)| port(address, option))
+        .flat_map(|(listen, option)| {
+            let certificate = listen.tls == Some(true) && config.tls.is_none();
+            let missing = certificate.then(|| {
+                Finding::wrong(
+                    "tls",
+                    format!("{option} https://{} has no certificate", listen.address),
+                )
+                .mend("--tls CERT,KEY takes yours, --tls alone makes one for this machine")
+            });
+            [Some(port(listen.address, option)), missing]
+        })
+        .flatten()
         .collect())
 }
 
@@ -99,8 +110,8 @@ mod tests {
 
     fn looked_at(address: SocketAddr) -> Finding {
         let config = Config {
-            listen: vec![address],
-            operator: "127.0.0.1:0".parse().unwrap(),
+            listen: vec![address.into()],
+            operator: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             ..Config::default()
         };
         look(&config).unwrap().remove(0)

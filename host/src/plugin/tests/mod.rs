@@ -4,6 +4,7 @@ mod calling;
 mod drawing;
 mod files;
 mod guest;
+mod hostile;
 mod loading;
 mod naming;
 mod permission;
