@@ -40,3 +40,29 @@ const clock = {
     finally { this.hunting = false; }
   },
 };
+
+/* The clock of the presentation, as `cam/time` tells it: what our own player and dash.js date pictures by. It is the host's,
+   unless that was set since the stream began. */
+const presentation = {
+  offset: null, error: Infinity, asking: false,
+
+  now() { return this.offset === null ? clock.now() : Date.now() + this.offset; },
+
+  /** Asks a few times; the quickest answer is the one that counts. */
+  async ask() {
+    if (this.asking) return;
+    this.asking = true;
+    this.error = Infinity;
+    try {
+      for (let tries = 0; tries < 4 && !(this.error < 2); tries++) {
+        const asked = Date.now();
+        const answer = await fetch('cam/time', { cache: 'no-store' });
+        const time = Date.parse(await answer.text()), trip = Date.now() - asked;
+        if (!answer.ok || Number.isNaN(time)) break;
+        if (trip / 2 < this.error) { this.error = trip / 2; this.offset = time - asked - trip / 2; }
+        await wait(200);
+      }
+    } catch { /* Playback reports what the network does. */ }
+    finally { this.asking = false; }
+  },
+};

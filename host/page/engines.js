@@ -7,7 +7,7 @@
      size          [width, height] of the picture, or null
      capturedAt(time)   when the picture at this time of the stream was captured, by the host's clock, in ms since 1970; NaN
                    if nothing says so
-     exact         `player.time` is the time of the picture as the host counts it
+     exact         `player.time` is the time of the picture as the host counts it, and its date is by the presentation clock
      lostSince     Date since which the camera is lost, if the picture is a stand-in for it; else null
      distance, target   seconds that the playhead is behind the newest picture, and that it should be; null where there is
                    no being behind

@@ -294,6 +294,7 @@ addEventListener('pageshow', event => { if (event.persisted) player.later(0); })
 setInterval(() => { count(); if (!video.requestVideoFrameCallback) { seen.lastFrame = video.readyState > 2 ? performance.now() : seen.lastFrame; measureLatency(); overlay.show(); } player.engine?.tend(); show(); }, 250);
 // A vague clock is made sharp once the picture is there, and again when it has gone stale.
 setInterval(() => { if (seen.lastFrame && !player.trouble && !(clock.error < 25)) clock.hunt(); }, 5000);
+setInterval(() => { if (seen.lastFrame && !player.trouble && !document.hidden && player.engine?.exact) presentation.ask(); }, 60000);
 
 window.picam = Object.freeze({
   get state() { return shown[0]; },

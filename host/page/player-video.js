@@ -3,7 +3,9 @@ import { Unplayable, joined } from './player-boxes.js';
 /** iPhones have the managed one alone. */
 export const MediaSourceClass = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
 /** Seconds of lead over the newest picture that MSE needs to play without a stall, at the least of half a second. */
-const LEAD = 0.085;
+const LEAD = 0.07;
+/** Seconds more to begin with: a decoder that has to start is late for a moment, and what is too much is soon made up for. */
+const START = 0.06;
 /** Longer behind than this is no matter of speed any more. */
 const FAR = 1;
 
@@ -14,7 +16,7 @@ export class Buffered {
   #begin = 0; #end = 0;
   /** Where the newest picture ends that is on its way to the buffer, and whether it begins a run. */
   #coming = null;
-  #leads = []; #more = 0; #dry = -Infinity; #moved = 0; #last = -1; #joined = false;
+  #leads = []; #more = 0; #dry = -Infinity; #moved = 0; #last = -1; #joined = false; #jumped = 0;
 
   constructor(player) {
     this.#player = player;
@@ -123,6 +125,8 @@ export class Buffered {
       this.#begin = batch[0].begin;
       this.#joined = false;
     }
+    // The lead is least just before there is more.
+    if (this.#joined) this.#leads.push([performance.now(), this.#end - this.#video.currentTime]);
     this.#end = batch.at(-1).end;
     this.tend();
   }
@@ -160,8 +164,9 @@ export class Buffered {
   }
 
   #jump(aim) {
-    const to = Math.max(this.#begin, this.#end - aim);
+    const to = Math.max(this.#begin, this.#end - aim - START);
     this.#joined = true;
+    this.#jumped = performance.now();
     this.#leads = [];
     this.#video.playbackRate = 1;
     if (Math.abs(to - this.#video.currentTime) > .01) this.#video.currentTime = to;
@@ -170,8 +175,8 @@ export class Buffered {
 
   #ranDry() {
     const now = performance.now();
-    // A seek and a silent camera are no reason for more distance.
-    if (!this.#joined || this.#video.seeking || now - this.#dry < 500) return;
+    // A beginning and a seek are no reason for more distance.
+    if (!this.#joined || this.#video.seeking || now - this.#jumped < 1500 || now - this.#dry < 500) return;
     this.#dry = now;
     this.#more = Math.min(.3, this.#more + .03);
   }

@@ -10,7 +10,7 @@ const seen = {
 /** A picture is on the screen, or will be at `expectedDisplayTime` (as `performance.now()` counts). */
 function onFrame(time, expectedDisplayTime) {
   const now = performance.now();
-  if (!seen.lastFrame) clock.hunt();
+  if (!seen.lastFrame) { clock.hunt(); presentation.ask(); }
   // A canvas doesn't say that it waits: what came late tells, once it has come.
   const pause = now - seen.lastFrame - (time - seen.mediaTime) * 1000;
   if (player.picture !== video && seen.mediaTime !== null && pause > 250 && time > seen.mediaTime && seen.lastFrame > player.connected && !document.hidden && !seen.stallStart) {
@@ -33,7 +33,7 @@ function watchVideo(_, frame) {
 if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(watchVideo);
 
 function measureLatency() {
-  const latency = (clock.now() + seen.late - player.capturedAt(player.time)) / 1000;
+  const latency = ((player.engine?.exact ? presentation : clock).now() + seen.late - player.capturedAt(player.time)) / 1000;
   // A label outside of this is one that the host had no right clock for yet.
   if (!(latency > -.05 && latency < 3600)) { seen.latency = null; return; }
   seen.latency = seen.latency === null || Math.abs(latency - seen.latency) > .5 ? latency : seen.latency + (latency - seen.latency) * .1;

@@ -6,13 +6,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
-use picam_tests::{Host, Player, Report, Viewer, profile_directory};
+use picam_tests::{HICCUP, Host, Player, Report, Viewer, profile_directory};
 use tokio::{process::Command, time::sleep};
 
 /// A picture that two cores encode and decode twice in software, besides whatever else they have to do.
 const SMALL: [&str; 4] = ["--size", "640x360", "--bitrate", "800k"];
-/// Longer than this, and a machine that held everything up explains a stall as well as a fault of the stream does.
-const HICCUP: f64 = 100.0;
 /// The ways of our own player.
 const WAYS: [&str; 2] = ["webcodecs", "mse"];
 
@@ -39,30 +37,6 @@ fn state(seen: &Report) -> &str {
     seen.picam.as_ref().map_or("", |page| page.state.as_str())
 }
 
-fn figures(seen: &Report) -> String {
-    let ms = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0}"));
-    format!(
-        "capture to screen {} ms at the median, {} ms at p90, over {} pictures; ran dry {} times, {:.2} s in all; {} dropped; \
-         the page is off by {} ms; the browser was held up {:.0} ms at most",
-        ms(seen.median),
-        ms(seen.p90),
-        seen.readings,
-        seen.waits.count,
-        seen.waits.seconds,
-        seen.dropped,
-        ms(seen.deviation),
-        seen.hiccup
-    )
-}
-
-/// Nothing was reloaded, thrown, or asked of strangers.
-fn healthy(seen: &Report) -> Result<()> {
-    ensure!(seen.loads == 1, "it was loaded {} times", seen.loads);
-    ensure!(seen.page_errors.is_empty(), "the page threw: {seen:#?}");
-    ensure!(seen.foreign.is_empty(), "it asked other hosts: {seen:#?}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_player_plays_a_minute_without_a_stall() -> Result<()> {
     let host = Host::source("pattern").arguments(SMALL).start().await?;
@@ -76,8 +50,12 @@ async fn our_own_player_plays_a_minute_without_a_stall() -> Result<()> {
         let mut undisturbed = true;
         for (way, viewer) in &mut viewers {
             let seen = viewer.report().await?;
-            println!("{way}, 60 s: {}", figures(&seen));
-            healthy(&seen)?;
+            let off = seen.deviation.unwrap_or(f64::NAN);
+            println!(
+                "{way}, 60 s: {}; the page is off by {off:.0} ms",
+                seen.figures()
+            );
+            seen.healthy()?;
             ensure!(seen.readings > 600, "pictures are missing: {seen:#?}");
             ensure!(seen.rewinds == 0, "pictures went backwards: {seen:#?}");
             if seen.waits.count > 0 {
@@ -161,8 +139,8 @@ async fn every_player_says_that_the_camera_is_lost_and_shows_its_new_size() -> R
                 seen.readings > before + 60 && state(seen) == "live"
             })
             .await?;
-        println!("{way}, after the camera's return: {}", figures(&seen));
-        healthy(&seen)?;
+        println!("{way}, after the camera's return: {}", seen.figures());
+        seen.healthy()?;
         ensure!(seen.sizes.first() == Some(&(640, 360)), "{:?}", seen.sizes);
         ensure!(seen.sizes.last() == Some(&(480, 360)), "{:?}", seen.sizes);
     }
@@ -209,8 +187,8 @@ async fn our_own_player_outlives_a_restart_of_the_host_and_a_closed_lid() -> Res
                 state(seen) == "live" && latency.is_some_and(|latency| latency < 1.0)
             })
             .await?;
-        println!("{way}, after a closed lid: {}", figures(&seen));
-        healthy(&seen)?;
+        println!("{way}, after a closed lid: {}", seen.figures());
+        seen.healthy()?;
     }
     drop(host);
     Ok(())
@@ -218,9 +196,14 @@ async fn our_own_player_outlives_a_restart_of_the_host_and_a_closed_lid() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_other_sites_embed_the_stream() -> Result<()> {
-    let host = Host::source("pattern").arguments(SMALL).start().await?;
+    let host = Host::source("pattern")
+        .arguments(SMALL)
+        .plugin("ll-hls.wasm")
+        .plugin("dash.wasm")
+        .start()
+        .await?;
     let mut viewers = Vec::new();
-    for page in ["own.html", "hls.html", "native.html"] {
+    for page in ["own.html", "hls.html", "dash.html", "native.html"] {
         viewers.push((
             page,
             Viewer::open(Player::Example(page), &host.url("")).await?,
@@ -228,8 +211,8 @@ async fn pages_of_other_sites_embed_the_stream() -> Result<()> {
     }
     for (page, viewer) in &mut viewers {
         let seen = viewer.until(page, |seen| seen.readings > 60).await?;
-        println!("{page}: {}", figures(&seen));
-        healthy(&seen)?;
+        println!("{page}: {}", seen.figures());
+        seen.healthy()?;
     }
     Ok(())
 }
