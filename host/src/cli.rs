@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{self, Listen, Size},
-    kit,
+    kit, output,
     plugin::PluginSpec,
     source::SourceSpec,
     tls::TlsSpec,
@@ -81,6 +81,13 @@ pub struct Cli {
     #[arg(long, value_name = "CERT,KEY", value_parser = config::tls, num_args = 0..=1,
           default_missing_value = "self-signed")]
     pub tls: Option<TlsSpec>,
+
+    /// Write the stream into this directory, too, as files for any web server [default: /dev/shm/picam-host]
+    ///
+    /// Whole segments, and the playlists that can do without waiting. What an earlier run left there is removed, and
+    /// nothing else.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = output::DEFAULT_DIRECTORY)]
+    pub output: Option<PathBuf>,
 
     /// Serve the operator here: a status page, metrics, reloads of plugins [default: 127.0.0.1:8081]
     ///

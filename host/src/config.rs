@@ -4,8 +4,8 @@
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
 //! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
-//! `operator-token`, `tls`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each plugin.
-//! `examples/picam.toml` shows all of it.
+//! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each
+//! plugin. `examples/picam.toml` shows all of it.
 
 pub(crate) mod fuzzing;
 mod reader;
@@ -42,6 +42,8 @@ pub struct Config {
     pub operator_token: Option<Token>,
     /// The certificate. With one, TLS is spoken wherever viewers watch, unless said otherwise.
     pub tls: Option<TlsSpec>,
+    /// Where the stream is written to as files, if anywhere.
+    pub output: Option<PathBuf>,
     /// What the log shows, as in `picam_host=debug,warn`, unless `RUST_LOG` says otherwise.
     pub log: String,
     /// Plugins, in order. Empty means the stock ones. Where the command line names plugins, they are these, each with
@@ -90,6 +92,7 @@ impl Default for Config {
             operator: SocketAddr::from(([127, 0, 0, 1], 8081)).into(),
             operator_token: None,
             tls: None,
+            output: None,
             log: "warn,picam_host=info".into(),
             plugins: Vec::new(),
             plugin_dirs: Vec::new(),
@@ -125,6 +128,7 @@ impl Config {
         }
         config.operator = cli.operator.unwrap_or(config.operator);
         config.tls = cli.tls.or(config.tls);
+        config.output = cli.output.or(config.output);
         if !cli.plugin.is_empty() {
             let tables = std::mem::take(&mut config.plugins);
             config.plugins = cli
@@ -170,6 +174,10 @@ impl Config {
             operator: root.value("operator", listen)?.unwrap_or(defaults.operator),
             operator_token: root.value("operator-token", Token::new)?,
             tls: certificate(&mut root, directory)?,
+            output: root
+                .value("output", values::output)?
+                .flatten()
+                .map(|path| directory.join(path)),
             log: root.value("log", values::log)?.unwrap_or(defaults.log),
             plugins,
             plugin_dirs: root

@@ -18,6 +18,7 @@ mod line_gate;
 pub mod live;
 mod machine;
 pub mod operator;
+pub mod output;
 pub mod overlay;
 pub mod page;
 pub mod picture;

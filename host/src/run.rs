@@ -14,6 +14,7 @@ use crate::{
     http::{self, Asking, Documents, Guard, Rendering},
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
+    output::{self, FileDocument, Output},
     overlay::{self, Board},
     page,
     plugin::{
@@ -108,7 +109,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     {
         tracing::warn!("a certificate that changes is used after a restart only: {error:#}");
     }
+    let output = config.output.as_deref().map(Output::open).transpose()?;
+    let written = output.as_ref().map(|output| output.counts().clone());
+    if let Some(output) = output {
+        tokio::spawn(output.run(live.clone(), plugins.clone()));
+    }
     let operated = operator::State {
+        output: written,
         plugins: plugins.clone(),
         live,
         health: health_of_stream.clone(),
@@ -342,6 +349,28 @@ impl Documents for Plugins {
         window: Arc<Snapshot>,
     ) -> Rendering<'a> {
         Box::pin(async move { Plugins::render(self, document, request, &window).await })
+    }
+}
+
+impl output::Documents for Plugins {
+    fn documents(&self) -> Vec<FileDocument> {
+        let documents = Plugins::documents_for_files(self).into_iter();
+        documents
+            .map(|(document, request)| FileDocument { document, request })
+            .collect()
+    }
+
+    fn render<'a>(
+        &'a self,
+        document: &'a FileDocument,
+        window: &'a Arc<Snapshot>,
+    ) -> output::Rendering<'a> {
+        Box::pin(Plugins::render(
+            self,
+            &document.document,
+            &document.request,
+            window,
+        ))
     }
 }
 

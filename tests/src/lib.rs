@@ -28,6 +28,7 @@ mod guest;
 mod host;
 pub mod media;
 mod playlist;
+mod server;
 pub mod token;
 mod trust;
 pub mod vm;
@@ -42,6 +43,7 @@ pub use feed::{Feed, Pictures, Sent, millis_between, percentile};
 pub use guest::Guest;
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
+pub use server::WebServer;
 pub use trust::Authority;
 pub use watch::{Fetched, Revision, Watched, watch};
 

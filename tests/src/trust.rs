@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 
 /// An authority that gives certificates, as Let's Encrypt does.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ impl Authority {
         let mut parameters = CertificateParams::new([])?;
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        // Else it would be called as those whom it certifies, who would then seem to have certified themselves.
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, "an authority for tests");
         Ok(Self(CertifiedIssuer::self_signed(
             parameters,
             KeyPair::generate()?,

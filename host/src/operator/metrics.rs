@@ -19,6 +19,7 @@ pub(super) fn collect(state: &State, started: &Started) -> Exposition {
     );
     stream(state, &mut to);
     viewers(state, &mut to);
+    files(state, &mut to);
     plugins(&state.plugins.status(), &mut to);
     started.expose(&mut to);
     to
@@ -187,6 +188,24 @@ fn viewers(state: &State, to: &mut Exposition) {
             "picam_http_document_cache_hits_total",
             "Requests for documents that shared what was written for others.",
             counts.shared_documents.get(),
+        ),
+    ] {
+        to.counter(name, help, alone(value));
+    }
+}
+
+fn files(state: &State, to: &mut Exposition) {
+    let Some(counts) = &state.output else { return };
+    for (name, help, value) in [
+        (
+            "picam_output_written_files_total",
+            "Files of the stream that were put in their place.",
+            counts.written.get(),
+        ),
+        (
+            "picam_output_failures_total",
+            "Segments with which something of the files couldn't be written.",
+            counts.failures.get(),
         ),
     ] {
         to.counter(name, help, alone(value));

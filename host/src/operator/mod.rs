@@ -26,6 +26,7 @@ pub use guard::Token;
 use crate::{
     http,
     live::Live,
+    output,
     plugin::{PluginStatus, ReloadError, Reloaded},
     source::Damage,
     stream,
@@ -57,6 +58,8 @@ pub struct State {
     pub source: SourceFacts,
     /// What the viewers' server counts.
     pub viewers: Arc<http::Counts>,
+    /// What was written as files; `None` where nothing is to be.
+    pub output: Option<Arc<output::Counts>>,
     /// What requests must carry.
     pub token: Option<Token>,
 }

@@ -78,6 +78,7 @@ fn state(health: Health) -> State {
         restarts: 4,
     };
     State {
+        output: None,
         plugins: Arc::new(OnePlugin),
         live: Arc::default(),
         health: watch::Sender::new(health).subscribe(),

@@ -89,6 +89,11 @@ impl Agreement {
         })
     }
 
+    /// For each of `documents`, which plugin writes it.
+    pub(super) fn writers(&self) -> impl Iterator<Item = usize> {
+        self.writers.iter().copied()
+    }
+
     /// Which plugin writes a document.
     pub(super) fn writer(&self, document: &DocumentSpec) -> Option<usize> {
         let index = self

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Answer, CallError, DocumentSpec, Hook, Outcome, PluginSpec, PluginStatus, RenderError, Request,
-    Storage, TimingRequest,
+    Answer, CallError, DocumentSpec, Hook, Inputs, Outcome, PluginSpec, PluginStatus, RenderError,
+    Request, Storage, TimingRequest,
     agreement::Agreement,
     answer,
     auth::Asker,
@@ -125,6 +125,14 @@ impl Loader {
     pub(super) fn file_state(&self, spec: &PluginSpec) -> Option<FileState> {
         self.file(spec).and_then(|path| FileState::of(&path))
     }
+}
+
+/// A query parameter by which a plugin knows that what it writes will lie in a file: nobody can wait for it, or ask for
+/// media before it is complete. A plugin that declares it is asked with it.
+const AS_FILE: &str = "as-file";
+
+fn knows_files(document: &DocumentSpec) -> bool {
+    document.reads.query.iter().any(|name| name == AS_FILE)
 }
 
 impl Plugins {
@@ -256,6 +264,28 @@ impl Plugins {
     /// in memory, even if the documents are the same.
     pub fn documents(&self) -> Arc<[DocumentSpec]> {
         self.lineup.load().agreement.documents.clone()
+    }
+
+    /// Those of the documents that can lie in files, where nothing is known of requests, and what to ask for each: of
+    /// plugins all of whose documents read nothing, or know of files ([`AS_FILE`]). The others of a plugin would lead to
+    /// what isn't there.
+    pub fn documents_for_files(&self) -> Vec<(DocumentSpec, Request)> {
+        let lineup = self.lineup.load();
+        let agreement = &lineup.agreement;
+        let mut fit = vec![true; lineup.plugins.len()];
+        let documents = || agreement.documents.iter().zip(agreement.writers());
+        for (document, writer) in documents() {
+            fit[writer] &= document.reads == Inputs::default() || knows_files(document);
+        }
+        let fit = documents().filter(|&(_, writer)| fit[writer]);
+        fit.map(|(document, _)| {
+            let mut request = Request::default();
+            if knows_files(document) {
+                request.query.push((AS_FILE.to_owned(), "yes".to_owned()));
+            }
+            (document.clone(), request)
+        })
+        .collect()
     }
 
     /// Has one of [`documents`](Self::documents) written. `request` holds the inputs that it declares, and no others.

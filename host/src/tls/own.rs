@@ -78,7 +78,8 @@ impl Keeper {
         let certificate = parameters(SystemTime::now(), &hostname(), addresses(address))
             .self_signed(&key)
             .context("making a certificate")?;
-        let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
+        // The key comes first, since it is all that is looked for when the next certificate is made.
+        let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
         if let Err(error) = self.0.write(FILE, &[pem.as_bytes()], true) {
             tracing::warn!(
                 "our own certificate can't be kept, so that the next start makes another: {error:#}"

@@ -1,6 +1,10 @@
 //! Delivery directives (6.2.5): what a request for a media playlist asks, and whether it can be answered yet.
 
-use picam_plugin::{KeyValue, Position, playlist::Rendition, text};
+use picam_plugin::{
+    KeyValue, Position,
+    playlist::{AS_FILE, Rendition},
+    text,
+};
 
 use crate::Limits;
 
@@ -9,7 +13,7 @@ const PART: &str = "_HLS_part";
 const SKIP: &str = "_HLS_skip";
 
 /// The query parameters that change a media playlist.
-pub const PARAMETERS: [&str; 3] = [MSN, PART, SKIP];
+pub const PARAMETERS: [&str; 4] = [MSN, PART, SKIP, AS_FILE];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct Directives {
     pub part: Option<u64>,
     /// `_HLS_skip`: whether a delta update is welcome.
     pub skip: Option<bool>,
+    /// It is for a file. All of the above means nothing then.
+    pub as_file: bool,
 }
 
 /// What becomes of a request.
@@ -40,6 +46,12 @@ impl Directives {
     /// The reason for a 400.
     pub fn read(query: &[KeyValue]) -> Result<Self, String> {
         let mut directives = Self::default();
+        if query.iter().any(|pair| pair.key == AS_FILE) {
+            return Ok(Self {
+                as_file: true,
+                ..Self::default()
+            });
+        }
         for KeyValue { key, value } in query {
             let first = match key.as_str() {
                 MSN => directives.sequence.replace(number(key, value)?).is_none(),

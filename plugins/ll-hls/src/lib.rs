@@ -156,13 +156,13 @@ impl Playlist for LlHls {
         };
         let limits = self.policy.limits(&presentation.timing);
         // 6.2.5: directives mean nothing once the playlist has ended.
-        let directives = if presentation.ended {
-            Directives::default()
-        } else {
-            match Directives::read(&request.query) {
-                Ok(directives) => directives,
-                Err(reason) => return Answer::refuse(400, reason),
+        let directives = match Directives::read(&request.query) {
+            Ok(directives) if directives.as_file => {
+                return Answer::text(media::write_file(presentation, index), soon);
             }
+            _ if presentation.ended => Directives::default(),
+            Ok(directives) => directives,
+            Err(reason) => return Answer::refuse(400, reason),
         };
         match directives.judge(&presentation.renditions[index], &limits) {
             Verdict::Ready => {}

@@ -31,17 +31,7 @@ pub fn write(presentation: &Presentation, index: usize, limits: &Limits, skip: b
         .seconds("CAN-SKIP-UNTIL", limits.can_skip_until)
         .seconds("HOLD-BACK", limits.hold_back)
         .seconds("PART-HOLD-BACK", limits.part_hold_back);
-    list.tag("EXT-X-INDEPENDENT-SEGMENTS");
-    list.number(
-        "EXT-X-MEDIA-SEQUENCE",
-        segments
-            .first()
-            .map_or(rendition.position.sequence, |first| first.sequence),
-    );
-    list.number(
-        "EXT-X-DISCONTINUITY-SEQUENCE",
-        rendition.discontinuity_sequence,
-    );
+    head(&mut list, rendition, segments);
     if skipped > 0 {
         list.attributes("EXT-X-SKIP")
             .number("SKIPPED-SEGMENTS", skipped as u64);
@@ -56,15 +46,7 @@ pub fn write(presentation: &Presentation, index: usize, limits: &Limits, skip: b
         if !begun(segment) {
             continue;
         }
-        if segment.discontinuity {
-            list.tag("EXT-X-DISCONTINUITY");
-        }
-        if map != Some(segment.init.as_str()) {
-            list.attributes("EXT-X-MAP").quoted("URI", &segment.init);
-            map = Some(&segment.init);
-        }
-        // With every segment, so that a corrected clock shows at once, and nothing is lost when others are skipped.
-        list.program_date_time(segment.captured);
+        begin(&mut list, segment, &mut map);
         if at >= with_parts {
             for part in &segment.parts {
                 list.attributes("EXT-X-PART")
@@ -86,6 +68,59 @@ pub fn write(presentation: &Presentation, index: usize, limits: &Limits, skip: b
         list.tag("EXT-X-ENDLIST");
     }
     list.finish()
+}
+
+/// Writes it for a file: whole segments and nothing of low latency, since what can't be waited for would only be asked for
+/// more often.
+pub fn write_file(presentation: &Presentation, index: usize) -> String {
+    let rendition = &presentation.renditions[index];
+    let segments = rendition.complete();
+    let mut list = Writer::with_capacity(expected_length(segments, 0, segments.len()));
+    list.number("EXT-X-VERSION", 6);
+    list.number(
+        "EXT-X-TARGETDURATION",
+        presentation.timing.target_duration.into(),
+    );
+    head(&mut list, rendition, segments);
+    losses::write(&mut list, segments);
+    let mut map = None;
+    for segment in segments {
+        begin(&mut list, segment, &mut map);
+        list.extinf(segment.duration);
+        list.uri(&segment.path);
+    }
+    if presentation.ended {
+        list.tag("EXT-X-ENDLIST");
+    }
+    list.finish()
+}
+
+/// What says where in the stream the list stands.
+fn head(list: &mut Writer, rendition: &Rendition, segments: &[Segment]) {
+    list.tag("EXT-X-INDEPENDENT-SEGMENTS");
+    list.number(
+        "EXT-X-MEDIA-SEQUENCE",
+        segments
+            .first()
+            .map_or(rendition.position.sequence, |first| first.sequence),
+    );
+    list.number(
+        "EXT-X-DISCONTINUITY-SEQUENCE",
+        rendition.discontinuity_sequence,
+    );
+}
+
+/// What comes before the first part of a segment. `map` is the one in force.
+fn begin<'a>(list: &mut Writer, segment: &'a Segment, map: &mut Option<&'a str>) {
+    if segment.discontinuity {
+        list.tag("EXT-X-DISCONTINUITY");
+    }
+    if *map != Some(segment.init.as_str()) {
+        list.attributes("EXT-X-MAP").quoted("URI", &segment.init);
+        *map = Some(&segment.init);
+    }
+    // With every segment, so that a corrected clock shows at once, and nothing is lost when others are skipped.
+    list.program_date_time(segment.captured);
 }
 
 /// Something of the segment can be had. Before that it isn't listed: what it begins with isn't certain yet, and the

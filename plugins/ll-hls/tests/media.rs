@@ -452,3 +452,31 @@ fn an_unknown_document_is_not_found() {
     let answer = plugin().render(&request("audio.m3u8", &[]), &presentation);
     assert_eq!(refusal(answer).0, 404);
 }
+
+#[test]
+fn a_file_has_whole_segments_and_nothing_of_low_latency() {
+    let mut stream = Stream::new(20);
+    stream.script[7].discontinuity = true;
+    stream.script[7].init = 2;
+    for presentation in [stream.at(19, 2), stream.ended(19)] {
+        // Whatever else is asked: a file is written once.
+        let query = [("_HLS_msn", "9999999"), ("as-file", "yes")];
+        let file = media(&presentation, &query);
+        for newer in ["PART", "SERVER-CONTROL", "PRELOAD-HINT", "SKIP"] {
+            assert!(!file.contains(newer), "{newer}: {file}");
+        }
+        let (sequence, listed) = read(&file);
+        let (sequence_of_all, all) = read(&media(&presentation, &[]));
+        assert_eq!(sequence, sequence_of_all);
+        let complete: Vec<_> = all
+            .into_iter()
+            .filter(|segment| segment.uri.is_some())
+            .map(|segment| Listed {
+                parts: Vec::new(),
+                ..segment
+            })
+            .collect();
+        assert_eq!(listed, complete);
+        assert_eq!(file.contains("ENDLIST"), presentation.ended);
+    }
+}

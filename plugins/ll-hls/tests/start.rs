@@ -89,7 +89,10 @@ fn the_media_playlist_reads_the_directives_and_the_multivariant_one_nothing() {
         (media.path.as_str(), media.scope),
         ("video.m3u8", Scope::Presentation)
     );
-    assert_eq!(media.reads.query, ["_HLS_msn", "_HLS_part", "_HLS_skip"]);
+    assert_eq!(
+        media.reads.query,
+        ["_HLS_msn", "_HLS_part", "_HLS_skip", "as-file"]
+    );
     for document in &documents {
         assert_eq!(document.content_type, "application/vnd.apple.mpegurl");
         assert!(document.reads.headers.is_empty() && document.reads.cookies.is_empty());

@@ -6,6 +6,12 @@ pub use crate::bindings::playlist::exports::picam::plugin::playlist::{
 };
 use crate::{Inputs, Plugin, Position, Refusal};
 
+/// A query parameter that the host sets (to `yes`) when what is written will lie in a directory as a file: nobody can wait
+/// for it, nothing can be asked for before it is complete, and no other address of the host exists there. Documents that
+/// declare it, and those that read nothing, are written as files where that is configured; a plugin with any other document
+/// is left out.
+pub const AS_FILE: &str = "as-file";
+
 /// Decides the timing of a stream, which documents it has, and what they say.
 pub trait Playlist: Plugin {
     /// What timing the plugin wants. Asked once, after the start. Whatever is left out, others decide.
@@ -72,6 +78,33 @@ impl Rendition {
             sequence: before.sequence,
             parts: count.checked_sub(1)?,
         })
+    }
+
+    /// Peak and average bits a second, as EXT-X-STREAM-INF states them. The peak is never below the average, nor below
+    /// what a segment that is still growing is seen to need before there is a complete one to be measured.
+    pub fn bandwidth(&self) -> (u64, u64) {
+        let so_far = || {
+            let (bits, micros) = self
+                .segments
+                .iter()
+                .fold((0u64, 0u64), |(bits, micros), segment| {
+                    (bits + segment.size * 8, micros + segment.duration)
+                });
+            (bits * 1_000_000).div_ceil(micros.max(1)).max(1)
+        };
+        let average = match self.average_bitrate {
+            0 => so_far(),
+            average => average,
+        };
+        (self.peak_bitrate.max(average), average)
+    }
+
+    /// The complete segments: all but the one that grows, which is the last.
+    pub fn complete(&self) -> &[Segment] {
+        match self.segments.split_last() {
+            Some((last, before)) if !last.complete => before,
+            _ => &self.segments,
+        }
     }
 
     /// The segment of that media sequence number, if it is listed.
