@@ -1,12 +1,12 @@
-//! Puts the page together: `page/index.html` with the player from npm inside, so that the binary serves it in one answer
-//! and nobody needs npm to watch.
+//! Puts the page together: `page/index.html` with the scripts that it names inside, and beside it what it loads when it
+//! needs it: `player.js`, our own player in one module, and hls.js and dash.js from npm, so that nobody needs npm to watch.
 //!
-//! The player is hls.js, in the version that `page/package-lock.json` pins. It is looked for at `PICAM_HLS_JS` (a path to
-//! `hls.light.min.js`, for builds without a network), then in `page/node_modules`, else `npm ci` fetches it into the build
-//! directory. Where there is no npm, the page is built without it: it then plays where the browser itself knows HLS, and
-//! says so elsewhere.
+//! Those are taken in the versions that `page/package-lock.json` pins. They are looked for at `PICAM_HLS_JS` and
+//! `PICAM_DASH_JS` (paths to `hls.light.min.js` and `dash.mediaplayer.min.js`, for builds without a network), then in
+//! `page/node_modules`, else `npm ci` fetches them into the build directory. Where there is no npm, the host is built
+//! without them, and the page plays with our own player and with what the browser itself knows.
 //!
-//! In `OUT_DIR` lie then `page.html`, `page.html.gz` and `page.etag`, and `stock.rs`, the list of the plugins in
+//! In `OUT_DIR` lie then `page_files.rs`, the list of the page's files, and `stock.rs`, the list of the plugins in
 //! `plugins/stock`.
 //!
 //! Beside them lies `kit_files.rs`: the contract and the SDK, which `picam-host plugin new` gives to people who have
@@ -22,17 +22,54 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use sha2::{Digest, Sha256};
 
-/// The tag of `index.html` that the player's text replaces; it lets the file run as it lies there, too.
-const PLAYER_TAG: &str = r#"<script src="node_modules/hls.js/dist/hls.light.min.js"></script>"#;
+/// A player from npm: its address, the variable that names a copy, its package, the file in it, where it comes from, and
+/// what of its package is its licence.
+struct Library {
+    path: &'static str,
+    variable: &'static str,
+    package: &'static str,
+    file: &'static str,
+    home: &'static str,
+    licence: &'static str,
+}
+
+const LIBRARIES: [Library; 2] = [
+    Library {
+        path: "/hls.js",
+        variable: "PICAM_HLS_JS",
+        package: "hls.js",
+        file: "dist/hls.light.min.js",
+        home: "https://github.com/video-dev/hls.js",
+        licence: "LICENSE",
+    },
+    Library {
+        path: "/dash.js",
+        variable: "PICAM_DASH_JS",
+        package: "dashjs",
+        file: "dist/modern/umd/dash.mediaplayer.min.js",
+        home: "https://github.com/Dash-Industry-Forum/dash.js",
+        licence: "LICENSE.md",
+    },
+];
+
+/// The parts of `player.js`, which are modules of their own as they lie in `page`; the first is what others import.
+const PLAYER: [&str; 4] = [
+    "player.js",
+    "player-canvas.js",
+    "player-video.js",
+    "player-boxes.js",
+];
+
 /// Where the policy goes: as early as can be, for it covers only what follows.
 const CHARSET_TAG: &str = "<meta charset=\"utf-8\">\n";
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 fn main() {
     // The whole folder, so that `npm ci` in it is noticed.
     println!("cargo::rerun-if-changed=page");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../plugins/stock");
-    println!("cargo::rerun-if-env-changed=PICAM_HLS_JS");
 
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("page");
     let out = PathBuf::from(env::var("OUT_DIR").expect("Cargo sets it"));
@@ -40,32 +77,35 @@ fn main() {
     let stock = source.join("../../plugins/stock");
     write(&out.join("stock.rs"), stock_plugins(&stock).as_bytes());
 
-    let player = match player(&source, &out.join("npm")) {
-        Ok(player) => player,
-        Err(reason) => {
-            println!(
-                "cargo::warning=the page is built without hls.js, so only browsers that know HLS by themselves will \
-                 play on it: {reason}. To have it inside, install Node.js with npm and touch host/page/index.html, or \
-                 set PICAM_HLS_JS to a copy of hls.light.min.js"
-            );
-            String::new()
+    let mut files = vec![
+        ("/", "text/html; charset=utf-8", page(&source)),
+        ("/player.js", SCRIPT, module(&source)),
+    ];
+    for library in &LIBRARIES {
+        println!("cargo::rerun-if-env-changed={}", library.variable);
+        match library.text(&source, &out.join("npm")) {
+            Ok(text) => files.push((library.path, SCRIPT, text)),
+            Err(reason) => println!(
+                "cargo::warning=the page is built without {}, so nobody can choose it there: {reason}. To have it inside, \
+                 install Node.js with npm and touch host/page/index.html, or set {} to a copy of {}",
+                library.package, library.variable, library.file
+            ),
         }
-    };
-    let page = page(&read(&source.join("index.html")), &player);
-    let digest: String = Sha256::digest(&page)[..8]
+    }
+    let list: String = files
         .iter()
-        .map(|byte| format!("{byte:02x}"))
+        .map(|(path, content_type, text)| page_file(&out, path, content_type, text))
         .collect();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(page.as_bytes())
-        .expect("writing to memory succeeds");
-    let gzip = gzip.finish().expect("writing to memory succeeds");
+    write(
+        &out.join("page_files.rs"),
+        format!("&[\n{list}]\n").as_bytes(),
+    );
 
-    write(&out.join("page.html"), page.as_bytes());
-    write(&out.join("page.html.gz"), &gzip);
-    write(&out.join("page.etag"), format!("\"{digest}\"").as_bytes());
-
-    let operator = with_policy(&read(&source.join("operator.html")), "connect-src 'self'");
+    let operator = with_policy(
+        &read(&source.join("operator.html")),
+        "",
+        "connect-src 'self'",
+    );
     write(&out.join("operator.html"), operator.as_bytes());
 
     let root = source.join("../..");
@@ -130,36 +170,72 @@ fn stock_plugins(folder: &Path) -> String {
     format!("&[\n{}]\n", items.collect::<String>())
 }
 
-/// The page's text: the player inside, and a policy that lets run only what is in it.
-fn page(index: &str, player: &str) -> String {
-    assert!(
-        index.matches(PLAYER_TAG).count() == 1,
-        "page/index.html must contain {PLAYER_TAG} once"
-    );
-    let script = if player.is_empty() {
-        String::new()
-    } else {
+/// Writes down a file of the page, compressed as well. Returns it as Rust has it.
+fn page_file(out: &Path, path: &str, content_type: &str, text: &str) -> String {
+    let tag: String = Sha256::digest(text)[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(text.as_bytes())
+        .expect("writing to memory succeeds");
+    let gzip = gzip.finish().expect("writing to memory succeeds");
+    let plain = out.join(match path {
+        "/" => "page.html",
+        path => &path[1..],
+    });
+    let packed = plain.with_added_extension("gz");
+    write(&plain, text.as_bytes());
+    write(&packed, &gzip);
+    format!(
+        "PageFile {{ path: {path:?}, content_type: {content_type:?}, text: include_bytes!({plain:?}), gzip: \
+         include_bytes!({packed:?}), tag: {tag:?} }},\n"
+    )
+}
+
+/// The page's text: the scripts that it names inside, and a policy that lets run only those and what lies beside it.
+fn page(source: &Path) -> String {
+    let index = read(&source.join("index.html"));
+    let mut pieces = index.split("<script src=\"");
+    let mut page = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece
+            .split_once("\"></script>")
+            .expect("a script of the page is named and nothing else");
         // The one sequence that would end the element early; in strings and regular expressions the slash may be escaped.
-        format!(
-            "<script>{}</script>",
-            player.replace("</script", "<\\/script")
-        )
-    };
+        let script = read(&source.join(name)).replace("</script", "<\\/script");
+        page += &format!("<script>\n{script}</script>{rest}");
+    }
     with_policy(
-        &index.replace(PLAYER_TAG, &script),
+        &page,
+        "'self' ",
         "connect-src 'self'; media-src 'self' blob: data:",
     )
 }
 
-/// A page with a policy that lets run only what is in it, and fetch only what is named here.
-fn with_policy(page: &str, fetches: &str) -> String {
+/// `player.js`: its parts in one module, without the lines by which they import each other.
+fn module(source: &Path) -> String {
+    let part = |(index, name): (usize, &&str)| {
+        let text = read(&source.join(name));
+        let lines = text.lines().filter(|line| !line.starts_with("import "));
+        let lines = lines.map(|line| match index {
+            0 => line,
+            _ => line.strip_prefix("export ").unwrap_or(line),
+        });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    };
+    PLAYER.iter().enumerate().map(part).collect()
+}
+
+/// A page with a policy that lets run only what is in it and these `scripts`, and fetch only what is named here.
+fn with_policy(page: &str, scripts: &str, fetches: &str) -> String {
     assert!(
         page.contains(CHARSET_TAG),
         "every page must contain {CHARSET_TAG}"
     );
     let policy = format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; \
-         {fetches}; img-src data:; script-src {}; style-src {}\">\n",
+         {fetches}; img-src data:; script-src {scripts}{}; style-src {}\">\n",
         hashes(page, "script"),
         hashes(page, "style"),
     );
@@ -180,33 +256,37 @@ fn hashes(page: &str, element: &str) -> String {
         .join(" ")
 }
 
-/// The text of hls.js with its licence above it, or why there is none.
-fn player(source: &Path, npm: &Path) -> Result<String, String> {
-    if let Some(path) = env::var_os("PICAM_HLS_JS").map(PathBuf::from) {
-        // Whoever names a file wants that one, or to hear that it isn't there.
-        println!("cargo::rerun-if-changed={}", path.display());
-        return Ok(licensed(&read(&path), "Apache License 2.0"));
+impl Library {
+    /// Its text with its licence above it, or why there is none.
+    fn text(&self, source: &Path, npm: &Path) -> Result<String, String> {
+        if let Some(path) = env::var_os(self.variable).map(PathBuf::from) {
+            // Whoever names a file wants that one, or to hear that it isn't there.
+            println!("cargo::rerun-if-changed={}", path.display());
+            return Ok(self.licensed(&read(&path), "Its licence lies where it comes from."));
+        }
+        let mut modules = source.join("node_modules");
+        if !modules.join(self.package).exists() {
+            install(source, npm)?;
+            modules = npm.join("node_modules");
+        }
+        let package = modules.join(self.package);
+        let licence = text(&package.join(self.licence))?;
+        Ok(self.licensed(&text(&package.join(self.file))?, &licence))
     }
-    let mut modules = source.join("node_modules");
-    if !modules.join("hls.js").exists() {
-        install(source, npm)?;
-        modules = npm.join("node_modules");
-    }
-    let package = modules.join("hls.js");
-    let player = text(&package.join("dist/hls.light.min.js"))?;
-    Ok(licensed(&player, &text(&package.join("LICENSE"))?))
-}
 
-/// Whoever gets the player gets its licence. Its source map isn't there, so browsers are not sent looking.
-fn licensed(player: &str, licence: &str) -> String {
-    let code = player
-        .lines()
-        .filter(|line| !line.starts_with("//# sourceMappingURL="));
-    format!(
-        "/*!\nhls.js, https://github.com/video-dev/hls.js\n\n{}\n*/\n{}\n",
-        licence.replace("*/", "* /").trim(),
-        code.collect::<Vec<_>>().join("\n")
-    )
+    /// Whoever gets the library gets its licence. Its source map isn't there, so browsers are not sent looking.
+    fn licensed(&self, code: &str, licence: &str) -> String {
+        let code = code
+            .lines()
+            .filter(|line| !line.starts_with("//# sourceMappingURL="));
+        format!(
+            "/*!\n{}, {}\n\n{}\n*/\n{}\n",
+            self.package,
+            self.home,
+            licence.replace("*/", "* /").trim(),
+            code.collect::<Vec<_>>().join("\n")
+        )
+    }
 }
 
 /// `npm ci` in a copy of the manifest, unless it ran there for the same lock file.

@@ -4,19 +4,11 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use picam_guests::with_contract;
 use picam_host::plugin::{Environment, PluginSpec, Plugins, Question, Reads, Verdict, Visit};
-use wit_component::StringEncoding;
-use wit_parser::Resolve;
 
 const WARM_UP: usize = 2_000;
 const CALLS: usize = 50_000;
-
-const WORLD: &str = "package test:trivial;
-    world trivial {
-        include picam:plugin/imports@0.1.0;
-        export picam:plugin/lifecycle@0.1.0;
-        export picam:plugin/auth@0.1.0;
-    }";
 
 /// Lets everybody in for an hour, below `/cam/`, as soon as it is asked. By the canonical ABI: `decision` lies at 64, as
 /// `allow` (0) with seconds at 4, a prefix at 8 and no headers; the heap is emptied after each call.
@@ -43,16 +35,7 @@ const PLUGIN: &str = r#"(module
         (global.set $heap (i32.const 65536))))"#;
 
 fn plugin() -> Result<Vec<u8>> {
-    let mut module = wat::parse_str(PLUGIN)?;
-    let mut resolve = Resolve::default();
-    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))?;
-    let package = resolve.push_str("trivial.wit", WORLD)?;
-    let world = resolve
-        .select_world(&[package], Some("trivial"))
-        .context("the world above")?;
-    let utf8 = StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, utf8, false)?;
-    Ok(module)
+    Ok(with_contract(wat::parse_str(PLUGIN)?, ["auth"]))
 }
 
 /// A viewer with a cookie, who asks for a part.
@@ -75,6 +58,7 @@ fn main() -> Result<()> {
     let environment = Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     };
     let file = file.to_str().context("a path in UTF-8")?;
     let plugins = Plugins::load(&[PluginSpec::new(file)], &environment)?;

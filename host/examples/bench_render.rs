@@ -13,6 +13,7 @@ fn main() -> Result<()> {
     let environment = Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     };
     let plugins = Plugins::load(&[PluginSpec::new("ll-hls.wasm")], &environment)?;
     let document = plugins

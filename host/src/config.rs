@@ -4,8 +4,10 @@
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
 //! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
-//! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`; and a `[[plugin]]` table for each plugin. `examples/picam.toml` shows all of it.
+//! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each
+//! plugin. `examples/picam.toml` shows all of it.
 
+pub(crate) mod fuzzing;
 mod reader;
 mod values;
 
@@ -22,7 +24,7 @@ pub(crate) use values::{bitrate, fps, listen, size, tls};
 use crate::{
     cli::Cli,
     operator::Token,
-    plugin::{Limits, PluginSpec, default_cache_dir},
+    plugin::{FailurePolicy, Limits, PluginSpec, Restarts, default_cache_dir, default_state_dir},
     source::SourceSpec,
     tls::TlsSpec,
 };
@@ -45,12 +47,14 @@ pub struct Config {
     /// What the log shows, as in `picam_host=debug,warn`, unless `RUST_LOG` says otherwise.
     pub log: String,
     /// Plugins, in order. Empty means the stock ones. Where the command line names plugins, they are these, each with
-    /// the limits and grants of the file's table for the same `file`, if there is one.
+    /// all but `file` and `config` of the file's table for the same `file`, if there is one.
     pub plugins: Vec<PluginSpec>,
     /// Where a plugin named by file name alone is looked for, before the ones in the binary.
     pub plugin_dirs: Vec<PathBuf>,
     /// Where compiled plugins are kept.
     pub cache_dir: PathBuf,
+    /// Where plugins' persistent stores are kept.
+    pub state_dir: PathBuf,
 }
 
 /// The `[stream]` table.
@@ -93,6 +97,7 @@ impl Default for Config {
             plugins: Vec::new(),
             plugin_dirs: Vec::new(),
             cache_dir: default_cache_dir(),
+            state_dir: default_state_dir(),
         }
     }
 }
@@ -184,6 +189,9 @@ impl Config {
             cache_dir: root
                 .value("cache-dir", values::text)?
                 .map_or(defaults.cache_dir, |path| directory.join(path)),
+            state_dir: root
+                .value("state-dir", values::text)?
+                .map_or(defaults.state_dir, |path| directory.join(path)),
         };
         root.end(&[
             ("[stream]", &STREAM),
@@ -218,9 +226,10 @@ fn certificate(root: &mut Section<'_>, directory: &Path) -> Result<Option<TlsSpe
 }
 
 /// Keys of `[[plugin]]`, to tell somebody who wrote one of them outside of it.
-const PLUGIN: [&str; 9] = [
+const PLUGIN: [&str; 13] = [
     "file",
     "grants",
+    "kv",
     "memory",
     "call-time",
     "start-time",
@@ -228,7 +237,14 @@ const PLUGIN: [&str; 9] = [
     "instances",
     "tables",
     "table-entries",
+    "restart-budget",
+    "restart-backoff",
+    "bench-time",
 ];
+
+/// Keys of `[plugin.failure-policy]`: the hooks.
+#[cfg(test)]
+const FAILURE_POLICY: [&str; 4] = ["playlist", "naming", "auth", "overlay"];
 
 /// Reads a `[[plugin]]` table.
 fn plugin(mut section: Section<'_>, directory: &Path) -> Result<PluginSpec, ConfigError> {
@@ -244,6 +260,7 @@ fn plugin(mut section: Section<'_>, directory: &Path) -> Result<PluginSpec, Conf
             .add(&name)
             .map_err(|error| section.error(error.to_string()))?;
     }
+    plugin.storage = section.value("kv", values::storage)?.unwrap_or_default();
     let limits = &mut plugin.limits;
     *limits = Limits {
         memory: section
@@ -268,6 +285,28 @@ fn plugin(mut section: Section<'_>, directory: &Path) -> Result<PluginSpec, Conf
             .value("table-entries", values::count)?
             .unwrap_or(limits.table_entries),
     };
+    let restarts = &mut plugin.restarts;
+    *restarts = Restarts {
+        budget: section
+            .value("restart-budget", values::budget)?
+            .unwrap_or(restarts.budget),
+        backoff: section
+            .value("restart-backoff", values::duration)?
+            .unwrap_or(restarts.backoff),
+        bench: section
+            .value("bench-time", values::duration)?
+            .unwrap_or(restarts.bench),
+    };
+    if let Some(mut policy) = section.section("failure-policy")? {
+        plugin.failure_policy = FailurePolicy {
+            playlist: policy.value("playlist", values::playlist_failure)?,
+            naming: policy.value("naming", values::naming_failure)?,
+            overlay: policy.value("overlay", values::overlay_failure)?,
+        };
+        // There is nothing to choose. Who writes it down learns that, or is right.
+        policy.value("auth", values::auth_failure)?;
+        policy.end(&[])?;
+    }
     if let Some(config) = section.section("config")? {
         plugin.config = config.pairs()?;
     }
@@ -290,6 +329,9 @@ fn over(mut argument: PluginSpec, tables: &[PluginSpec]) -> PluginSpec {
     if let Some(table) = table {
         argument.limits = table.limits;
         argument.grants = table.grants;
+        argument.restarts = table.restarts;
+        argument.failure_policy = table.failure_policy;
+        argument.storage = table.storage;
         let unset = |key: &String| !argument.config.iter().any(|(set, _)| set == key);
         let inherited: Vec<_> = table
             .config

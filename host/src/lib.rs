@@ -9,6 +9,8 @@ pub mod cli;
 pub mod cmaf;
 pub mod config;
 pub mod figures;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod h264;
 pub mod http;
 pub mod kit;

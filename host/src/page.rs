@@ -1,16 +1,13 @@
-//! The page at `/`: a player for the stream, in one self-contained HTML document.
+//! The page at `/`: a player for the stream, in one HTML document, and beside it what it loads when it needs it: our own
+//! player, which other pages may load as well, and those from npm.
 //!
-//! Its source is `host/page/index.html`; `host/build.rs` puts hls.js into it. All addresses in it are relative
-//! (`cam/live.m3u8`), so it works wherever it is served from, and it loads nothing from any other host.
+//! The sources are in `host/page`; `host/build.rs` puts them together. All addresses in them are relative, so they work
+//! wherever they are served from, and load nothing from any other host.
 
-/// The document, `text/html; charset=utf-8`.
-pub const HTML: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html"));
+use crate::http::PageFile;
 
-/// The same, for `Content-Encoding: gzip`.
-pub const HTML_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
-
-/// A strong entity tag of [`HTML`], quotes included. The gzip form is other bytes and needs another one.
-pub const ETAG: &str = include_str!(concat!(env!("OUT_DIR"), "/page.etag"));
+/// `/`, `/player.js`; and `/hls.js` and `/dash.js`, unless there was no npm where the program was built.
+pub const FILES: &[PageFile] = include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
 #[cfg(test)]
 mod tests {
@@ -18,18 +15,25 @@ mod tests {
 
     use super::*;
 
+    fn file(path: &str) -> &'static str {
+        let file = FILES.iter().find(|file| file.path == path);
+        std::str::from_utf8(file.expect("it is built in").text).expect("text")
+    }
+
     #[test]
-    fn the_gzip_form_is_the_same_document() {
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(HTML_GZIP)
-            .read_to_end(&mut text)
-            .unwrap();
-        assert_eq!(text, HTML);
+    fn the_gzip_forms_are_the_same_files() {
+        for file in FILES {
+            let mut text = Vec::new();
+            flate2::read::GzDecoder::new(file.gzip)
+                .read_to_end(&mut text)
+                .unwrap();
+            assert_eq!(text, file.text, "{}", file.path);
+        }
     }
 
     #[test]
     fn the_page_asks_nothing_of_other_hosts() {
-        let page = std::str::from_utf8(HTML).unwrap();
+        let page = file("/");
         assert!(page.contains("http-equiv=\"Content-Security-Policy\""));
         for foreign in [
             "<script src",
@@ -43,8 +47,10 @@ mod tests {
     }
 
     #[test]
-    fn the_entity_tag_is_quoted() {
-        let inside = ETAG.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        assert!(inside.is_some_and(|tag| tag.len() == 16 && !tag.contains('"')));
+    fn the_page_is_light_and_our_player_is_one_module() {
+        assert!(file("/").len() < 100_000);
+        let player = file("/player.js");
+        assert!(player.contains("export class Player"));
+        assert!(!player.contains("\nimport "), "it needs nothing else");
     }
 }

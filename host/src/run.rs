@@ -24,11 +24,11 @@ use crate::{
     service,
     source::{self, Wanted},
     stream::{Health, Publisher, Settings},
-    tls::{self, Tls},
+    tls::Tls,
 };
 
 /// Plugins that load unless one is named that writes playlists.
-pub(crate) const STOCK: [&str; 1] = ["ll-hls.wasm"];
+pub(crate) const STOCK: [&str; 2] = ["ll-hls.wasm", "dash.wasm"];
 
 /// Lengths that no plugin asked for: those of the post that began this, with parts.
 const SEGMENT: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
     let tls = match &config.tls {
-        Some(spec) => Some(Tls::open(spec, &tls::default_state_dir())?),
+        Some(spec) => Some(Tls::open(spec, &config.state_dir)?),
         None => None,
     };
     let (places, operator) = places(&config, tls.as_ref())?;
@@ -72,7 +72,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             documents: plugins.clone(),
             guard: plugins.clone(),
             overlay: board,
-            page: http::Page::new(bytes::Bytes::from_static(page::HTML)),
+            page: http::Page::new(page::FILES),
             health: health_of_server,
             limits: http::Limits::default(),
             counts: viewers.clone(),
@@ -122,7 +122,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let operated = operator::State {
         output: written,
-        plugins,
+        plugins: plugins.clone(),
         live,
         health: health_of_stream.clone(),
         stream: publisher.counts().clone(),
@@ -154,6 +154,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("serving viewers")?;
     operator.await.context("serving the operator")?;
+    let closed = tokio::task::spawn_blocking(move || plugins.close());
+    closed.await.context("closing the plugins' stores")?;
     outcome
 }
 
@@ -215,6 +217,7 @@ pub(crate) fn environment(config: &Config) -> Environment {
     Environment {
         plugin_dirs: config.plugin_dirs.clone(),
         cache_dir: Some(config.cache_dir.clone()),
+        state_dir: Some(config.state_dir.clone()),
     }
 }
 

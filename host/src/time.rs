@@ -29,6 +29,42 @@ impl MediaTime {
     }
 }
 
+/// The presentation clock read as a wall clock: what that said when the run started, and the monotonic time since. Nobody
+/// sets it, so that what is dated by it stays consistent all through a run, even on a board that began in 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresentationClock {
+    start: Monotonic,
+    epoch: Wall,
+}
+
+impl PresentationClock {
+    /// A clock whose presentation time 0 is a moment that both clocks were read at, moved back to a whole millisecond of
+    /// the wall clock: dates in documents have no more digits.
+    pub fn new(start: Monotonic, epoch: Wall) -> Self {
+        let rest = epoch.0 % 1_000;
+        Self {
+            start: Monotonic(start.0.saturating_sub(rest)),
+            epoch: Wall(epoch.0 - rest),
+        }
+    }
+
+    /// What it says at presentation time 0.
+    pub fn epoch(&self) -> Wall {
+        self.epoch
+    }
+
+    /// Where a moment stands in presentation time; what came before the run counts as its start.
+    pub fn media(&self, moment: Monotonic) -> MediaTime {
+        MediaTime(moment.0.saturating_sub(self.start.0))
+    }
+
+    /// What it says at a moment.
+    pub fn wall(&self, moment: Monotonic) -> Wall {
+        self.epoch
+            .after(Duration::from_micros(self.media(moment).0))
+    }
+}
+
 /// A moment of `CLOCK_MONOTONIC`, in microseconds. V4L2 drivers stamp their buffers with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(pub u64);
@@ -67,6 +103,16 @@ impl Wall {
         )
     }
 
+    /// As RFC 3339 and `xs:dateTime` have it, in UTC, to the millisecond.
+    pub fn date_time(self) -> String {
+        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_microsecond(micros) {
+            Ok(date) => format!("{date:.3}"),
+            // After the year 9999.
+            Err(_) => micros.to_string(),
+        }
+    }
+
     /// This moment moved on by `length`.
     pub fn after(self, length: Duration) -> Self {
         Self(self.0.saturating_add(micros(length)))
@@ -80,4 +126,18 @@ impl Wall {
 
 fn micros(length: Duration) -> u64 {
     u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_utc_to_the_millisecond() {
+        assert_eq!(Wall(0).date_time(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            Wall(1_700_000_000_123_456).date_time(),
+            "2023-11-14T22:13:20.123Z"
+        );
+    }
 }

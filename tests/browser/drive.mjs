@@ -1,6 +1,8 @@
 // One viewer whom a test tells what to do: a line of JSON in, a line of JSON out.
 //
-//   {"open": "hls.js" | "page", "url": "…"}   opens the player
+//   {"open": "hls.js" | "dash.js" | "shaka" | "page", "url": "…"}   opens the player
+//   {"open": "example", "name": "own.html", "url": "…"}   opens a page of examples/pages, which embeds that host's stream
+//   {"freeze": true}, {"freeze": false}       stands still, as when the lid is closed; goes on
 //   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays,
 //                                             and the median `deviation`, in milliseconds instead of all of them
 //   {"restart": true}                         counts from here on
@@ -16,11 +18,13 @@ import { launch, percentile, servePlayers, watch } from './viewer.mjs';
 const players = await servePlayers();
 const browser = await launch();
 let viewer = null;
+let frozen = null;
 
 const act = async (order) => {
   if (order.open) {
     await viewer?.close();
-    viewer = await watch(browser, order.open === 'page' ? order.url : players.url(order.url));
+    const url = { page: () => order.url, example: () => players.example(order.name, order.url) }[order.open];
+    viewer = await watch(browser, url?.() ?? players.url(order.open, order.url));
     return {};
   }
   if (!viewer) throw new Error('nothing is open');
@@ -30,6 +34,11 @@ const act = async (order) => {
       readings: delays.length, median: percentile(delays, 0.5), p90: percentile(delays, 0.9),
       deviation: percentile(deviations.map(Math.abs), 0.5), ...rest,
     };
+  }
+  if ('freeze' in order) {
+    frozen ??= await viewer.page.context().newCDPSession(viewer.page);
+    await frozen.send('Page.setWebLifecycleState', { state: order.freeze ? 'frozen' : 'active' });
+    return {};
   }
   if (order.restart) { await viewer.restart(); return {}; }
   if (order.screenshot) { await viewer.page.screenshot({ path: order.screenshot }); return {}; }

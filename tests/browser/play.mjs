@@ -2,7 +2,8 @@
 //
 //   node play.mjs PLAYER URL [--seconds 20] [--joins 1]
 //
-// PLAYER is `hls.js` (as it comes from npm; URL is the multivariant playlist) or `page` (URL is a page with a <video>).
+// PLAYER is `hls.js`, `dash.js` or `shaka` (as it comes from npm; URL is the multivariant playlist or the MPD) or `page`
+// (URL is our page; `?player=mse` chooses a way to play).
 // Each join opens the page anew at another moment of the segment; the first second of each counts for nothing, as the
 // picture just appeared. The picture must carry the clock bar (`picam-host --source pattern`), and both clocks must be
 // one: host and browser run on the same machine.
@@ -11,7 +12,7 @@
 //     joins: [{ median, p90, frames, waits, errors, … }] }      times in milliseconds unless named otherwise
 
 import { parseArgs } from 'node:util';
-import { launch, percentile, servePlayers, watch } from './viewer.mjs';
+import { PLAYERS, launch, percentile, servePlayers, watch } from './viewer.mjs';
 
 const { positionals: [player, url], values } = parseArgs({
   allowPositionals: true,
@@ -19,8 +20,8 @@ const { positionals: [player, url], values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 const joins = Number(values.joins);
-if (!['hls.js', 'page'].includes(player) || !url || !(seconds > 0) || !(joins >= 1)) {
-  console.error('usage: node play.mjs hls.js|page URL [--seconds 20] [--joins 1]');
+if (!PLAYERS.includes(player) || !url || !(seconds > 0) || !(joins >= 1)) {
+  console.error(`usage: node play.mjs ${PLAYERS.join('|')} URL [--seconds 20] [--joins 1]`);
   process.exit(2);
 }
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -31,7 +32,7 @@ const results = [];
 const delays = [];
 try {
   for (let join = 0; join < joins; join++) {
-    const viewer = await watch(browser, player === 'page' ? url : players.url(url));
+    const viewer = await watch(browser, players.url(player, url));
     await viewer.page.waitForFunction(() => window.measure.report().frames > 0, null, { timeout: 60_000 });
     await sleep(1000);
     await viewer.restart();

@@ -15,20 +15,36 @@ export const launch = () => chromium.launch({
   ],
 });
 
+/** Players as they come from npm, each with the page that uses it. */
+const players = {
+  'hls.js': ['/hls.html', '/hls.js', 'hls.js/dist/hls.min.js'],
+  'dash.js': ['/dash.html', '/dash.js', 'dashjs/dist/modern/umd/dash.all.min.js'],
+  shaka: ['/shaka.html', '/shaka.js', 'shaka-player/dist/shaka-player.compiled.js'],
+};
+
+/** Their names; and `page`, which is an address that has a player. */
+export const PLAYERS = [...Object.keys(players), 'page'];
+
 /**
- * Serves the page with hls.js on a free port of the loopback interface: another origin than the host's.
- * @returns {Promise<{url: (stream: string) => string, close: () => void}>}
+ * Serves the pages with the players, and the pages in examples/pages, on a free port of the loopback interface: another
+ * origin than the host's. `url` is where a player plays a stream, `example` where an example plays, in which `host` takes the
+ * place of the address that people put in.
+ * @returns {Promise<{url: (player: string, stream: string) => string, example: (name: string, host: string) => string,
+ *   close: () => void}>}
  */
 export async function servePlayers() {
-  const files = {
-    '/hls.html': [here('pages/hls.html'), 'text/html; charset=utf-8'],
-    '/hls.js': [here('node_modules/hls.js/dist/hls.min.js'), 'text/javascript'],
-  };
+  const files = Object.fromEntries(Object.values(players).flatMap(([page, script, source]) => [
+    [page, [here(`pages${page}`), 'text/html; charset=utf-8']],
+    [script, [here(`node_modules/${source}`), 'text/javascript']],
+  ]));
   const server = createServer(async (request, response) => {
-    const file = files[new URL(request.url, 'http://localhost').pathname];
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    const example = pathname.match(/^\/examples\/([a-z-]+\.html)$/)?.[1];
+    const file = example ? [here(`../../examples/pages/${example}`), 'text/html; charset=utf-8'] : files[pathname];
     if (!file) { response.writeHead(404).end(); return; }
     try {
-      const body = await readFile(file[0]);
+      let body = await readFile(file[0], 'utf8');
+      if (example) body = body.replaceAll('http://pi.local:8080', searchParams.get('host'));
       response.writeHead(200, { 'Content-Type': file[1] }).end(body);
     } catch (error) {
       response.writeHead(500).end(error.message);
@@ -37,7 +53,9 @@ export async function servePlayers() {
   await new Promise((listening, failed) => server.on('error', failed).listen(0, '127.0.0.1', listening));
   const { port } = server.address();
   return {
-    url: (stream) => `http://127.0.0.1:${port}/hls.html?src=${encodeURIComponent(stream)}`,
+    url: (player, stream) => player === 'page' ? stream
+      : `http://127.0.0.1:${port}${players[player][0]}?src=${encodeURIComponent(stream)}`,
+    example: (name, host) => `http://127.0.0.1:${port}/examples/${name}?host=${encodeURIComponent(host)}`,
     close: () => server.close(),
   };
 }
@@ -58,6 +76,7 @@ export async function watch(browser, url) {
   const clockbar = (await readFile(here('clockbar.js'), 'utf8')).replace(/^export /gm, '');
   const measure = await readFile(here('measure.js'), 'utf8');
   await page.goto(url);
+  await page.waitForSelector('video, canvas', { state: 'attached' });
   // As an expression, so that no policy of the page stands in the way.
   await page.evaluate(`(() => { ${clockbar}\n${measure} })()`);
   return {

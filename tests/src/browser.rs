@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::{Instant, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 
 use crate::PATIENCE;
@@ -17,8 +17,14 @@ pub enum Player {
     /// hls.js as it comes from npm, with nothing set, on a page of another origin. The address is the multivariant
     /// playlist's.
     HlsJs,
+    /// dash.js in the same way. The address is the MPD's.
+    DashJs,
+    /// Shaka Player in the same way.
+    Shaka,
     /// The page at the address.
     Page,
+    /// A page of `examples/pages`, in which `http://ADDRESS` of a host takes the place of the address that people put in.
+    Example(&'static str),
 }
 
 /// A viewer: Chromium without a window, driven by `tests/browser/drive.mjs`. It ends when this is dropped.
@@ -95,14 +101,69 @@ pub struct Picam {
     pub state: String,
     /// The status line.
     pub text: String,
+    /// What it plays with.
+    pub engine: String,
     /// Seconds from capture to screen, as the page measures it.
     pub latency: Option<f64>,
-    /// How often `live.m3u8` was opened.
+    /// How often the stream was opened.
     pub connections: u32,
     /// The media playlist being played.
     pub playlist: Option<String>,
     /// What is drawn over the picture, as `cam/overlay` has it; `None` while nobody draws.
     pub drawn: Option<Vec<serde_json::Value>>,
+}
+
+impl Report {
+    /// Nothing was reloaded, thrown, or asked of strangers.
+    pub fn healthy(&self) -> Result<()> {
+        ensure!(
+            self.loads == 1,
+            "the page was loaded {} times: {self:#?}",
+            self.loads
+        );
+        ensure!(self.page_errors.is_empty(), "the page threw: {self:#?}");
+        ensure!(
+            self.foreign.is_empty(),
+            "the page asked other hosts: {self:#?}"
+        );
+        Ok(())
+    }
+
+    /// What there is to tell of it, in a line.
+    pub fn figures(&self) -> String {
+        let ms = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0}"));
+        format!(
+            "capture to screen {} ms at the median, {} ms at p90, over {} pictures; ran dry {} times, {:.2} s in all; \
+             {} gaps, the longest {:.0} ms; {} dropped; the browser was held up {:.0} ms at most",
+            ms(self.median),
+            ms(self.p90),
+            self.readings,
+            self.waits.count,
+            self.waits.seconds,
+            self.gaps.count,
+            self.gaps.longest,
+            self.dropped,
+            self.hiccup
+        )
+    }
+}
+
+/// Longer than this, and a machine that held everything up explains a stall as well as a fault of the stream does.
+/// Milliseconds.
+pub const HICCUP: f64 = 150.0;
+
+/// The longest that this machine kept a timer waiting meanwhile, in milliseconds.
+pub async fn hiccups_during(time: Duration) -> f64 {
+    const BEAT: Duration = Duration::from_millis(20);
+    let end = Instant::now() + time;
+    let mut beat = interval(BEAT);
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    while Instant::now() < end {
+        beat.tick().await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    longest.saturating_sub(BEAT).as_secs_f64() * 1000.0
 }
 
 impl Viewer {
@@ -129,11 +190,14 @@ impl Viewer {
             orders,
             answers: BufReader::new(answers).lines(),
         };
-        let player = match player {
-            Player::HlsJs => "hls.js",
-            Player::Page => "page",
+        let order = match player {
+            Player::HlsJs => json!({"open": "hls.js", "url": url}),
+            Player::DashJs => json!({"open": "dash.js", "url": url}),
+            Player::Shaka => json!({"open": "shaka", "url": url}),
+            Player::Page => json!({"open": "page", "url": url}),
+            Player::Example(name) => json!({"open": "example", "name": name, "url": url}),
         };
-        viewer.order(json!({"open": player, "url": url})).await?;
+        viewer.order(order).await?;
         Ok(viewer)
     }
 
@@ -146,6 +210,11 @@ impl Viewer {
     /// Counts from here on.
     pub async fn restart(&mut self) -> Result<()> {
         self.order(json!({"restart": true})).await.map(drop)
+    }
+
+    /// Lets the page stand still, as when the lid is closed, or go on.
+    pub async fn freeze(&mut self, freeze: bool) -> Result<()> {
+        self.order(json!({"freeze": freeze})).await.map(drop)
     }
 
     /// The colours (red, green, blue, alpha) of what our page draws over the picture, at points in thousandths of its width

@@ -24,6 +24,8 @@ pub struct Setup {
     plugins: Vec<String>,
     stdin: Option<Stdio>,
     environment: Vec<(String, String)>,
+    /// Bytes.
+    address_space: Option<u64>,
 }
 
 impl Setup {
@@ -52,6 +54,12 @@ impl Setup {
         self
     }
 
+    /// Bounds its address space, in bytes.
+    pub fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
+        self
+    }
+
     /// Starts the host and waits until it says where to watch. `ll-hls.wasm` is loaded unless the test named plugins
     /// or a configuration file.
     pub async fn start(mut self) -> Result<Host> {
@@ -62,7 +70,15 @@ impl Setup {
         // As long as the host reads it.
         let _config = self.name_plugins()?;
         let program = program()?;
-        let mut command = Command::new(&program);
+        let mut command = match self.address_space {
+            None => Command::new(&program),
+            Some(bytes) => {
+                let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", bytes >> 10);
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script]).arg(&program);
+                shell
+            }
+        };
         command
             .args(["--listen", "127.0.0.1:0", "--operator", "127.0.0.1:0"])
             .args(&self.arguments)

@@ -16,10 +16,13 @@
 //! # Ok(()) }
 //! ```
 
+mod blocked;
 mod browser;
 mod camera;
 mod client;
 mod clip;
+pub mod crowd;
+pub mod dash;
 mod feed;
 mod guest;
 mod host;
@@ -31,11 +34,12 @@ mod trust;
 pub mod vm;
 mod watch;
 
-pub use browser::{Gaps, Picam, Player, Report, Viewer, Waits};
+pub use blocked::{Blocked, blocked};
+pub use browser::{Gaps, HICCUP, Picam, Player, Report, Viewer, Waits, hiccups_during};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
-pub use feed::{Feed, Sent, percentile};
+pub use feed::{Feed, Pictures, Sent, millis_between, percentile};
 pub use guest::Guest;
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};

@@ -5,16 +5,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Guest, Host, Player, Report, Viewer, target_directory, token};
-use tokio::{
-    process::Command,
-    time::{Instant, interval, sleep},
+use picam_tests::{
+    Guest, HICCUP, Host, Player, Report, Viewer, hiccups_during, media, target_directory, token,
 };
+use tokio::{process::Command, time::sleep};
 
 /// A picture that two cores encode and decode in software, besides whatever else they have to do.
 const SMALL: [&str; 4] = ["--size", "640x360", "--bitrate", "800k"];
-/// Longer than this, and a machine that held everything up explains a stall as well as a fault of the stream does.
-const HICCUP: f64 = 150.0;
+/// The ways in which our page plays.
+const WAYS: [&str; 3] = ["webcodecs", "mse", "hls.js"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
@@ -26,8 +25,8 @@ async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
         viewer.restart().await?;
         let frozen = hiccups_during(Duration::from_secs(60)).await;
         let seen = viewer.report().await?;
-        println!("hls.js, part-ms=200, 60 s: {}", figures(&seen));
-        healthy(&seen)?;
+        println!("hls.js, part-ms=200, 60 s: {}", seen.figures());
+        seen.healthy()?;
         ensure!(
             seen.readings > 0,
             "no picture's clock could be read: {seen:#?}"
@@ -47,6 +46,39 @@ async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
         "no attempt was undisturbed: whether hls.js stalls by itself remains open on this machine"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_plays_pictures_that_come_in_another_order_than_they_are_shown() -> Result<()> {
+    let camera = Unplugged::new().await?;
+    let encoder = "ffmpeg -hide_banner -loglevel error -fflags nobuffer -f h264 -i - -c:v libx264 -preset veryfast -bf 3 \
+                   -x264-params keyint=30:min-keyint=30:scenecut=0:b-adapt=0:rc-lookahead=0:repeat-headers=1:threads=1 \
+                   -f h264 -";
+    let host = Host::source(&format!("exec:{} | {encoder}", camera.program.display()))
+        .start()
+        .await?;
+    let mut viewer = Viewer::open(Player::HlsJs, &host.url("/cam/live.m3u8")).await?;
+    let seen = viewer
+        .until("pictures with a clock", |seen| seen.readings > 300)
+        .await?;
+    ensure!(seen.sizes == [(640, 360)], "unexpected sizes: {seen:#?}");
+    ensure!(seen.rewinds == 0, "pictures went backwards: {seen:#?}");
+    // That they really came in another order: a player is told when to show each.
+    let playlist = host.media_playlist().await?;
+    let part = playlist
+        .segments
+        .iter()
+        .flat_map(|segment| &segment.parts)
+        .next_back();
+    let part = host
+        .http1()?
+        .fetch(&playlist.resolve(&part.context("no part is listed")?.uri))
+        .await?;
+    let fragments = media::fragments(&part)?;
+    let mut samples = fragments.iter().flat_map(|fragment| &fragment.samples);
+    let reordered = samples.any(|sample| sample.composition_offset != 0);
+    ensure!(reordered, "there are no B pictures in it");
+    seen.healthy()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,10 +111,10 @@ async fn hls_js_plays_on_when_the_camera_was_lost_and_came_back() -> Result<()> 
     let seen = viewer.report().await?;
     println!(
         "hls.js, part-ms=200, after the camera's return: {}",
-        figures(&seen)
+        seen.figures()
     );
     ensure!(seen.readings > 0, "the pictures stopped again: {seen:#?}");
-    healthy(&seen)
+    seen.healthy()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,9 +131,9 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
                     .is_some_and(|page| page.state == "live" && page.latency.is_some())
         })
         .await?;
-    healthy(&seen)?;
+    seen.healthy()?;
     ensure!(seen.sizes == [(640, 360)], "unexpected sizes: {seen:#?}");
-    println!("our page, part-ms=200: {}", figures(&seen));
+    println!("our page, part-ms=200: {}", seen.figures());
 
     // What the page says agrees with what the picture says, clocks and all.
     viewer.restart().await?;
@@ -110,7 +142,7 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
     let deviation = seen
         .deviation
         .context("the page knows its delay, and the clock bar was read")?;
-    println!("our page is off by {deviation:.0} ms; {}", figures(&seen));
+    println!("our page is off by {deviation:.0} ms; {}", seen.figures());
     ensure!(
         deviation < 250.0,
         "the page's delay is off by {deviation:.0} ms: {seen:#?}"
@@ -136,8 +168,8 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
                 && seen.picam.as_ref().is_some_and(|page| page.state == "live")
         })
         .await?;
-    healthy(&seen)?;
-    println!("our page, after a restart of the host: {}", figures(&seen));
+    seen.healthy()?;
+    println!("our page, after a restart of the host: {}", seen.figures());
     drop(host);
     Ok(())
 }
@@ -156,7 +188,16 @@ async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() ->
         "{}",
         host.said()
     );
-    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    for way in WAYS {
+        let url = host.url(&format!("/?player={way}"));
+        shows_what_is_drawn(&mut Viewer::open(Player::Page, &url).await?)
+            .await
+            .context(way)?;
+    }
+    Ok(())
+}
+
+async fn shows_what_is_drawn(viewer: &mut Viewer) -> Result<()> {
     let second = |seen: &Report| {
         let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
         let text = drawn.get(1)?["text"]["content"].as_str()?;
@@ -225,7 +266,7 @@ async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() ->
     ensure!(colours[5][3] == 0, "nothing is drawn there: {colours:?}");
 
     let seen = viewer.report().await?;
-    healthy(&seen)?;
+    seen.healthy()?;
     if let Some(directory) = std::env::var_os("PICAM_SCREENSHOTS") {
         let path = PathBuf::from(directory).join("overlay.png");
         viewer.screenshot(&path).await?;
@@ -241,7 +282,16 @@ async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
         .plugin("overlay-clock.wasm,format=%H:%M:%S.%1N,position=top-left,size=80")
         .start()
         .await?;
-    let mut viewer = Viewer::open(Player::Page, &host.url("/")).await?;
+    for way in WAYS {
+        let url = host.url(&format!("/?player={way}"));
+        draws_the_time_of_the_picture(&mut Viewer::open(Player::Page, &url).await?)
+            .await
+            .context(way)?;
+    }
+    Ok(())
+}
+
+async fn draws_the_time_of_the_picture(viewer: &mut Viewer) -> Result<()> {
     let drawn = |seen: &Report| {
         let drawn = seen.picam.as_ref()?.drawn.as_ref()?;
         Some(drawn.first()?["text"]["content"].as_str()?.to_owned())
@@ -276,7 +326,7 @@ async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
         "drawings are on pictures that they were not made for: {off:?}"
     );
     let seen = viewer.report().await?;
-    healthy(&seen)?;
+    seen.healthy()?;
     if let Some(directory) = std::env::var_os("PICAM_SCREENSHOTS") {
         let path = PathBuf::from(directory).join("overlay-clock.png");
         viewer.screenshot(&path).await?;
@@ -297,8 +347,8 @@ async fn hls_js_and_our_page_play_below_a_token() -> Result<()> {
     let playlist = host.url(&format!("{at}/cam/live.m3u8"));
     let mut viewer = Viewer::open(Player::HlsJs, &playlist).await?;
     let seen = viewer.until("pictures", |seen| seen.readings > 60).await?;
-    println!("hls.js, below a token: {}", figures(&seen));
-    healthy(&seen)?;
+    println!("hls.js, below a token: {}", seen.figures());
+    seen.healthy()?;
     drop(viewer);
     let mut viewer = Viewer::open(Player::Page, &host.url(&format!("{at}/"))).await?;
     let seen = viewer
@@ -306,54 +356,8 @@ async fn hls_js_and_our_page_play_below_a_token() -> Result<()> {
             seen.readings > 60 && seen.picam.as_ref().is_some_and(|page| page.state == "live")
         })
         .await?;
-    println!("our page, below a token: {}", figures(&seen));
-    healthy(&seen)
-}
-
-/// Nothing was reloaded, thrown, or asked of strangers.
-fn healthy(seen: &Report) -> Result<()> {
-    ensure!(
-        seen.loads == 1,
-        "the page was loaded {} times: {seen:#?}",
-        seen.loads
-    );
-    ensure!(seen.page_errors.is_empty(), "the page threw: {seen:#?}");
-    ensure!(
-        seen.foreign.is_empty(),
-        "the page asked other hosts: {seen:#?}"
-    );
-    Ok(())
-}
-
-fn figures(seen: &Report) -> String {
-    let ms = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0}"));
-    format!(
-        "capture to screen {} ms at the median, {} ms at p90, over {} pictures; ran dry {} times, {:.2} s in all; \
-         {} gaps, the longest {:.0} ms; {} dropped; the browser was held up {:.0} ms at most",
-        ms(seen.median),
-        ms(seen.p90),
-        seen.readings,
-        seen.waits.count,
-        seen.waits.seconds,
-        seen.gaps.count,
-        seen.gaps.longest,
-        seen.dropped,
-        seen.hiccup
-    )
-}
-
-/// The longest that this machine kept a timer waiting meanwhile, in milliseconds.
-async fn hiccups_during(time: Duration) -> f64 {
-    const BEAT: Duration = Duration::from_millis(20);
-    let end = Instant::now() + time;
-    let mut beat = interval(BEAT);
-    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
-    while Instant::now() < end {
-        beat.tick().await;
-        longest = longest.max(last.elapsed());
-        last = Instant::now();
-    }
-    longest.saturating_sub(BEAT).as_secs_f64() * 1000.0
+    println!("our page, below a token: {}", seen.figures());
+    seen.healthy()
 }
 
 /// A camera with a clock bar that can be unplugged: `host/examples/pattern.rs`, which waits while a file is there.

@@ -240,6 +240,33 @@ async fn answers_are_compared_with_those_that_were_blessed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_plugin_is_tested_with_the_grants_of_its_cases_and_told_which_it_lacks() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/stock/auth-basic.wasm");
+    std::fs::copy(stock, root.path().join("mine.wasm"))?;
+    let cases = "[config]\nusers = \"ada:$2y$04$abcdefghijklmnopqrstuu5LLVZzhOtXXFRGMwHrg9pFrv0Sr3BHW\"\n\
+                 [[case]]\nname = \"a-stranger\"\nhook = \"auth\"\npath = \"/\"\n";
+    let test = ["plugin", "test", "mine.wasm", ".", "--bless"];
+    let file = root.path().join("cases.toml");
+    std::fs::write(&file, cases)?;
+    let output = picam(root.path(), test).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("add \"kv\" to `grants` there"), "{said}");
+
+    std::fs::write(&file, format!("grants = [\"random\", \"kv\"]\n{cases}"))?;
+    let output = picam(root.path(), test).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*said), (Some(0), ""));
+
+    std::fs::write(&file, format!("grants = [\"kw\"]\n{cases}"))?;
+    let output = picam(root.path(), test).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("did you mean `kv`?"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_no_plugin_is_told_and_the_status_says_so() -> Result<()> {
     let root = tempfile::tempdir()?;
     std::fs::write(root.path().join("not.wasm"), "#!/bin/sh\n")?;

@@ -23,20 +23,29 @@ cargo xtask bench [NAME [ARGUMENT]...]
 
 Runs every measurement, or one of them. Each prints its lines of a table.
 
+  plugins [RUNS]                            size, compile time, load time and call times of every stock plugin
   auth                                      what asking a plugin for permission costs the host
   render                                    how long the stock plugin takes to write a media playlist
   viewers [VIEWERS] [SECONDS] [SIZE]        from the last byte of a frame to its part, at 1000 waiting viewers
+  blocked [REQUESTS] [ROUNDS]               the same to its playlist, at 10,000 requests that wait for it
   passthrough [SECONDS] [SIZE]              CPU and memory without viewers, beside FFmpeg that writes DASH
   latency [JOINS] [SECONDS] [SIZE]          camera to screen in Chromium, beside FFmpeg's HLS from nginx";
 
-/// A measurement: its name, and its program below `target/release`.
-const ALL: [(&str, &str); 5] = [
-    ("auth", "examples/bench_auth"),
-    ("render", "examples/bench_render"),
-    ("viewers", "bench-viewers"),
-    ("passthrough", "bench-passthrough"),
-    ("latency", "bench-latency"),
+/// A measurement: its name, its program below `target/release`, and the columns of its table.
+const ALL: [(&str, &str, &str); 7] = [
+    ("plugins", "bench-plugins", PLUGINS),
+    ("auth", "examples/bench_auth", BUDGETS),
+    ("render", "examples/bench_render", BUDGETS),
+    ("viewers", "bench-viewers", BUDGETS),
+    ("blocked", "bench-blocked", BUDGETS),
+    ("passthrough", "bench-passthrough", BUDGETS),
+    ("latency", "bench-latency", BUDGETS),
 ];
+
+const PLUGINS: &str = "| plugin | size | compile | load, compiled | start | calls |
+| --- | --- | --- | --- | --- | --- |";
+const BUDGETS: &str = "| what | picam-host | beside | ratio | budget |
+| --- | --- | --- | --- | --- |";
 
 /// Runs the command with the words behind `bench`.
 pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
@@ -46,12 +55,12 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
             println!("{USAGE}");
             return Ok(ExitCode::SUCCESS);
         }
-        Some((name, rest)) => match ALL.into_iter().find(|(known, _)| known == name) {
+        Some((name, rest)) => match ALL.into_iter().find(|(known, ..)| known == name) {
             Some(found) => (vec![found], rest),
             None => bail!("there is no measurement `{name}`:\n{USAGE}"),
         },
     };
-    let latency = chosen.iter().any(|(name, _)| *name == "latency");
+    let latency = chosen.iter().any(|(name, ..)| *name == "latency");
 
     let mut wanted = packages::build();
     wanted.push("ffmpeg");
@@ -73,8 +82,9 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
         ensure!(status.success(), "{} failed ({status})", shown(&build));
     }
 
-    let mut table = String::new();
-    for (name, program) in chosen {
+    let mut tables = String::new();
+    let mut columns = "";
+    for (name, program, its_columns) in chosen {
         eprintln!("\n==== {name}");
         let output = Command::new(target().join("release").join(program))
             .args(rest)
@@ -83,16 +93,17 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
             .with_context(|| format!("starting {program}"))?;
         ensure!(output.status.success(), "{name} failed ({})", output.status);
         let lines = String::from_utf8(output.stdout).context("a table is UTF-8")?;
+        if columns != its_columns {
+            columns = its_columns;
+            tables += &format!("\n{columns}\n");
+        }
         // What the host said is among them.
         for line in lines.lines().filter(|line| line.starts_with("| ")) {
             eprintln!("{line}");
-            table.push_str(line);
-            table.push('\n');
+            tables += &format!("{line}\n");
         }
     }
-    println!(
-        "\n| what | picam-host | beside | ratio | budget |\n| --- | --- | --- | --- | --- |\n{table}"
-    );
+    print!("{tables}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -59,7 +59,7 @@ impl Group {
     fn of_test(name: &str) -> Self {
         if name.starts_with("v4l2") {
             Self::Vm
-        } else if name.starts_with("browser") {
+        } else if name.starts_with("browser") || name == "swap" {
             Self::Browser
         } else {
             Self::Blackbox
@@ -151,6 +151,12 @@ impl Session {
         self.tally
             .check("formatting of the plugins", &mut plugins)?;
 
+        let mut fuzz = cargo();
+        fuzz.args(["fmt", "--check", "--manifest-path", "host/fuzz/Cargo.toml"]);
+        fuzz.args(["--package", "picam-host-fuzz", "--package", "plugin-smith"]);
+        self.tally
+            .check("formatting of the fuzz targets", &mut fuzz)?;
+
         let lint = ["clippy", "--locked", "--workspace", "--all-targets"];
         self.tally
             .check("lints", cargo().args(lint).args(["--", "-D", "warnings"]))?;
@@ -172,6 +178,13 @@ impl Session {
             ("licences", "Cargo.toml"),
             ("licences of the plugins", "plugins/Cargo.toml"),
         ] {
+            // It looks at what other systems would build, too, which nothing has fetched so far.
+            let mut fetch = cargo();
+            fetch.args(["fetch", "--quiet", "--locked", "--manifest-path", manifest]);
+            // Where it fails, the check says what it lacks.
+            fetch
+                .status()
+                .with_context(|| format!("starting {}", shown(&fetch)))?;
             let mut licences = Command::new(&deny);
             licences
                 .current_dir(root())
@@ -211,8 +224,22 @@ impl Session {
         self.tally.tests("plugins", &mut tests)
     }
 
+    /// Has files made that nobody would write, always the same, for tests that load them as plugins.
+    fn smith(&mut self) -> Result<PathBuf> {
+        const COUNT: &str = "300";
+        let made = target().join("smithed-plugins");
+        let mut smith = cargo();
+        smith.args(["run", "--quiet", "--locked", "--package", "plugin-smith"]);
+        smith.args(["--manifest-path", "host/fuzz/Cargo.toml", "--target-dir"]);
+        smith.arg(target().join("smith")).args(["--", COUNT]);
+        self.tally.check("hostile plugins", smith.arg(&made))?;
+        Ok(made)
+    }
+
     fn unit(&mut self) -> Result<()> {
+        let smithed = self.smith()?;
         let mut tests = cargo();
+        tests.env("PICAM_SMITHED", smithed);
         tests.args([
             "test",
             "--locked",

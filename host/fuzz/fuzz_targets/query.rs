@@ -1,5 +1,5 @@
-//! Whatever a viewer puts into a query or a path: see `picam_host::http::fuzzing`.
+//! See `picam_host::fuzzing`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| picam_host::http::fuzzing::query(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| picam_host::fuzzing::query(data));

@@ -3,6 +3,7 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::*;
+use crate::plugin::{NamingFailure, OverlayFailure, PlaylistFailure, Storage};
 
 fn read(text: &str) -> Result<Config, String> {
     Config::read(Path::new("dir/picam.toml"), text).map_err(|error| error.to_string())
@@ -43,7 +44,7 @@ fn the_annotated_example_says_what_the_defaults_are() {
         })
         .collect();
     let config = Config::read(path, &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
-    assert_eq!(config.plugins.len(), 2);
+    assert_eq!(config.plugins.len(), 3);
     for key in PLUGIN
         .iter()
         .chain(&STREAM)
@@ -55,7 +56,8 @@ fn the_annotated_example_says_what_the_defaults_are() {
             "output",
             "log",
         ])
-        .chain(&["plugin-dirs", "cache-dir"])
+        .chain(&["plugin-dirs", "cache-dir", "state-dir"])
+        .chain(&FAILURE_POLICY)
     {
         assert!(
             all.lines()
@@ -78,6 +80,7 @@ fn everything_can_be_said_in_the_file() {
         operator = "127.0.0.1:9"
         plugin-dirs = ["plugins", "/opt/plugins"]
         cache-dir = "/var/cache/x"
+        state-dir = "state"
         [stream]
         source = "exec:rpicam-vid -t 0 --inline -o -"
         size = "1920x1080"
@@ -88,6 +91,13 @@ fn everything_can_be_said_in_the_file() {
         memory = "16MiB"
         call-time = "50ms"
         grants = ["clock"]
+        kv = "persistent"
+        restart-budget = 10
+        restart-backoff = "1s"
+        bench-time = "1.5s"
+        [plugin.failure-policy]
+        playlist = "unavailable"
+        auth = "deny"
         [plugin.config]
         window-s = 60
         part-ms = 100
@@ -102,6 +112,7 @@ fn everything_can_be_said_in_the_file() {
         [Path::new("dir/plugins"), Path::new("/opt/plugins")]
     );
     assert_eq!(config.cache_dir, Path::new("/var/cache/x"));
+    assert_eq!(config.state_dir, Path::new("dir/state"));
     assert_eq!(
         config.stream.source,
         SourceSpec::Exec("rpicam-vid -t 0 --inline -o -".into())
@@ -115,6 +126,22 @@ fn everything_can_be_said_in_the_file() {
     assert_eq!(plugin.limits.call, Duration::from_millis(50));
     assert_eq!(plugin.limits.output, Limits::default().output);
     assert!(plugin.grants.clock && !plugin.grants.kv);
+    assert_eq!(plugin.storage, Storage::Persistent);
+    assert_eq!(
+        plugin.restarts,
+        Restarts {
+            budget: 10,
+            backoff: Duration::from_secs(1),
+            bench: Duration::from_millis(1_500),
+        }
+    );
+    assert_eq!(
+        plugin.failure_policy,
+        FailurePolicy {
+            playlist: Some(PlaylistFailure::Unavailable),
+            ..FailurePolicy::default()
+        }
+    );
     let pairs = [
         ("window-s", "60"),
         ("part-ms", "100"),
@@ -209,7 +236,7 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     );
     assert_eq!(
         wrong("colour = 1"),
-        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `operator-token`, `log`, `plugin-dirs` and `cache-dir`"
+        "dir/picam.toml, line 1: there is no key `colour`; there are `stream`, `plugin`, `listen`, `operator`, `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir` and `state-dir`"
     );
     let plugin = wrong("[[plugin]]\nfile = \"a\"\ngrant = [\"clock\"]");
     assert!(
@@ -247,6 +274,28 @@ fn a_wrong_value_is_told_with_its_key_and_what_would_be_accepted() {
         "{nested}"
     );
     assert!(wrong("a = ").starts_with("dir/picam.toml, line 1: "));
+}
+
+#[test]
+fn a_failure_policy_is_a_choice_for_each_hook_but_auth_which_never_opens() {
+    let policy = |text: &str| format!("[[plugin]]\nfile = \"a\"\n[plugin.failure-policy]\n{text}");
+    let config = read(&policy("naming = \"random\"\noverlay = \"keep\"")).unwrap();
+    let read = config.plugins[0].failure_policy;
+    assert_eq!(read.naming, Some(NamingFailure::Random));
+    assert_eq!(read.overlay, Some(OverlayFailure::Keep));
+    assert_eq!(
+        wrong(&policy("playlist = \"503\"")),
+        "dir/picam.toml, line 4: `playlist` is \"503\"; expected \"stale-if-error\" or \"unavailable\""
+    );
+    for open in ["open", "allow", "fail-open", "true"] {
+        let error = wrong(&policy(&format!("auth = \"{open}\"")));
+        assert!(
+            error.contains("line 4: `auth`") && error.contains("lets nobody in, whatever is set"),
+            "{error}"
+        );
+    }
+    let error = wrong(&policy("overlays = \"keep\""));
+    assert!(error.contains("did you mean `overlay`?"), "{error}");
 }
 
 #[test]

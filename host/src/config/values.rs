@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     output::DEFAULT_DIRECTORY,
-    plugin::Grants,
+    plugin::{Grants, NamingFailure, OverlayFailure, PlaylistFailure, Storage},
     source::{BadSource, SourceSpec},
     tls::TlsSpec,
 };
@@ -204,6 +204,60 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "expected a whole number from 1 on".into())
 }
 
+pub(super) fn budget(text: &str) -> Result<u32, String> {
+    whole(text, 0, 1_000).ok_or_else(|| "expected a whole number from 0 to 1000".into())
+}
+
+/// One of several words.
+fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        format!("expected {}", words.join(" or "))
+    })
+}
+
+pub(super) fn storage(text: &str) -> Result<Storage, String> {
+    let words = [
+        ("memory", Storage::Memory),
+        ("persistent", Storage::Persistent),
+    ];
+    choice(text, &words)
+}
+
+pub(super) fn playlist_failure(text: &str) -> Result<PlaylistFailure, String> {
+    let words = [
+        ("stale-if-error", PlaylistFailure::StaleIfError),
+        ("unavailable", PlaylistFailure::Unavailable),
+    ];
+    choice(text, &words)
+}
+
+pub(super) fn naming_failure(text: &str) -> Result<NamingFailure, String> {
+    let words = [
+        ("number", NamingFailure::Number),
+        ("random", NamingFailure::Random),
+    ];
+    choice(text, &words)
+}
+
+pub(super) fn overlay_failure(text: &str) -> Result<OverlayFailure, String> {
+    let words = [
+        ("clear", OverlayFailure::Clear),
+        ("keep", OverlayFailure::Keep),
+    ];
+    choice(text, &words)
+}
+
+pub(super) fn auth_failure(text: &str) -> Result<(), String> {
+    choice(text, &[("deny", ())]).map_err(|expected| {
+        format!(
+            "{expected}: a plugin that fails to decide who may watch lets nobody in, whatever is set; let viewers in by \
+             leaving the plugin out"
+        )
+    })
+}
+
 fn whole(text: &str, least: u32, most: u32) -> Option<u32> {
     text.parse()
         .ok()
@@ -314,6 +368,9 @@ mod tests {
         }
         assert!(bytes("0").is_err() && bytes("1.5").is_err());
         assert!(count("0").is_err() && count("-1").is_err());
+        assert!(budget("0").is_ok() && budget("1001").is_err());
+        let error = naming_failure("numbers").unwrap_err();
+        assert_eq!(error, r#"expected "number" or "random""#);
     }
 
     proptest! {

@@ -12,8 +12,7 @@ mod assembler;
 mod bits;
 mod buffer;
 mod found;
-#[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod order;
 mod parameter_sets;
 mod pending;

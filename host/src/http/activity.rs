@@ -167,6 +167,18 @@ impl InFlight {
         }
     }
 
+    /// A piece of a response that has more to come: between its pieces nobody has to take anything, so each is sent for
+    /// itself.
+    pub(super) fn piece(&self) -> Self {
+        self.activity.requests.fetch_add(1, Relaxed);
+        let mut piece = Self {
+            activity: self.activity.clone(),
+            sending: false,
+        };
+        piece.sending();
+        piece
+    }
+
     /// Bytes of the response have been taken.
     pub(super) fn progress(&self) {
         self.activity.progress.store(self.activity.now(), Relaxed);

@@ -1,8 +1,9 @@
 use std::{
     convert::Infallible,
+    future::poll_fn,
     io::IoSlice,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -12,11 +13,44 @@ use http_body::{Frame, SizeHint};
 use super::activity::InFlight;
 use crate::live::{Media, Part, Segment};
 
-/// The body of a response: at most one frame, since all of it is in memory when the response begins.
+/// The body of a response: one frame, where all of it is in memory when the response begins, or one after the other as they
+/// come into being.
 pub(crate) struct Body {
-    data: Option<Data>,
-    /// Of a response without content. Otherwise the data has it, which outlives this body.
-    _in_flight: Option<InFlight>,
+    content: Content,
+    /// Of a response without content, or with more to come. Otherwise the data has it, which outlives this body.
+    in_flight: Option<InFlight>,
+}
+
+enum Content {
+    Nothing,
+    Whole(Data),
+    Growing { work: Work, outlet: Outlet },
+}
+
+/// What makes the pieces of a growing body, and hands them to its [`Outlet`]. It goes on only while the viewer has room for
+/// another piece.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where the pieces of a growing body leave it.
+#[derive(Clone)]
+pub(super) struct Outlet(Arc<Mutex<Option<Source>>>);
+
+impl Outlet {
+    /// Sends a piece, and waits until there is room for the next.
+    pub(super) async fn send(&self, piece: Source) {
+        *self.piece() = Some(piece);
+        // The body takes the piece whenever it polls the work, so it is the next poll that finds room.
+        poll_fn(|_| match *self.piece() {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    fn piece(&self) -> std::sync::MutexGuard<'_, Option<Source>> {
+        // An assignment can't leave it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Bytes on their way to a viewer, as a cursor over pieces that others share.
@@ -33,8 +67,9 @@ pub(crate) struct Data {
 }
 
 /// Who owns the pieces. The owner is kept, instead of a list of the pieces made for every request.
-enum Source {
+pub(super) enum Source {
     Bytes(Bytes),
+    Chunk([Bytes; 2]),
     Part(Arc<Part>),
     Segment(Arc<Segment>),
     Slice(Media),
@@ -44,6 +79,7 @@ impl Source {
     fn pieces(&self) -> &[Bytes] {
         match self {
             Self::Bytes(bytes) => std::slice::from_ref(bytes),
+            Self::Chunk(pieces) => pieces,
             Self::Part(part) => &part.media.pieces,
             Self::Segment(segment) => &segment.media.pieces,
             Self::Slice(media) => &media.pieces,
@@ -51,37 +87,73 @@ impl Source {
     }
 }
 
-impl Body {
-    pub(super) fn empty() -> Self {
-        Self {
-            data: None,
-            _in_flight: None,
-        }
-    }
-
+impl Data {
     fn new(source: Source) -> Self {
         let remaining = source.pieces().iter().map(Bytes::len).sum();
-        let data = (remaining > 0).then_some(Data {
+        Self {
             source,
             piece: 0,
             offset: 0,
             remaining,
             in_flight: None,
-        });
-        Self {
-            data,
-            _in_flight: None,
         }
+    }
+}
+
+impl Body {
+    pub(super) fn empty() -> Self {
+        Self {
+            content: Content::Nothing,
+            in_flight: None,
+        }
+    }
+
+    fn new(source: Source) -> Self {
+        let data = Data::new(source);
+        Self {
+            content: match data.remaining {
+                0 => Content::Nothing,
+                _ => Content::Whole(data),
+            },
+            in_flight: None,
+        }
+    }
+
+    /// A body whose pieces come from this work, for as long as that goes on.
+    pub(super) fn growing<W>(work: impl FnOnce(Outlet) -> W) -> Self
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let outlet = Outlet(Arc::default());
+        Self {
+            content: Content::Growing {
+                work: Box::pin(work(outlet.clone())),
+                outlet,
+            },
+            in_flight: None,
+        }
+    }
+
+    /// Has the work of a growing body done within other work.
+    pub(super) fn within<W>(mut self, other: impl FnOnce(Work) -> W) -> Self
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        if let Content::Growing { work, outlet } = self.content {
+            let work = Box::pin(other(work));
+            self.content = Content::Growing { work, outlet };
+        }
+        self
     }
 
     /// Ties the request's place in its connection's activity to the last byte of the response.
     pub(super) fn of_request(mut self, mut in_flight: InFlight) -> Self {
-        match &mut self.data {
-            Some(data) => {
+        match &mut self.content {
+            Content::Whole(data) => {
                 in_flight.sending();
                 data.in_flight = Some(in_flight);
             }
-            None => self._in_flight = Some(in_flight),
+            Content::Nothing | Content::Growing { .. } => self.in_flight = Some(in_flight),
         }
         self
     }
@@ -117,17 +189,41 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Data>, Infallible>>> {
-        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+        let Content::Growing { work, outlet } = &mut self.content else {
+            let content = std::mem::replace(&mut self.content, Content::Nothing);
+            return Poll::Ready(match content {
+                Content::Whole(data) => Some(Ok(Frame::data(data))),
+                Content::Nothing | Content::Growing { .. } => None,
+            });
+        };
+        let ended = work.as_mut().poll(cx).is_ready();
+        let piece = outlet.piece().take();
+        if ended {
+            self.content = Content::Nothing;
+        }
+        match piece {
+            Some(source) => {
+                let mut data = Data::new(source);
+                data.in_flight = self.in_flight.as_ref().map(InFlight::piece);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            None if ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none()
+        matches!(self.content, Content::Nothing)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.remaining as u64))
+        match &self.content {
+            Content::Nothing => SizeHint::with_exact(0),
+            Content::Whole(data) => SizeHint::with_exact(data.remaining as u64),
+            Content::Growing { .. } => SizeHint::default(),
+        }
     }
 }
 
@@ -190,7 +286,7 @@ mod tests {
     }
 
     fn data(pieces: &[&'static [u8]]) -> Data {
-        Body::from(media(pieces)).data.expect("there are bytes")
+        Data::new(Source::Slice(media(pieces)))
     }
 
     #[test]
@@ -225,8 +321,7 @@ mod tests {
     #[test]
     fn nothing_is_copied() {
         let media = media(&[b"abc", b"defg"]);
-        let body = Body::from(media.clone());
-        let data = body.data.expect("there are bytes");
+        let data = Data::new(Source::Slice(media.clone()));
         assert_eq!(data.chunk().as_ptr(), media.pieces[0].as_ptr());
     }
 }

@@ -12,9 +12,6 @@ use tokio::time::Instant;
 /// save some further bytes for several times the work.
 pub(super) const FAST: Compression = Compression::new(3);
 
-/// Compression for what is made once.
-pub(super) const BEST: Compression = Compression::best();
-
 /// A text ready to be sent to any number of viewers.
 #[derive(Debug)]
 pub(super) struct Document {
@@ -62,6 +59,25 @@ impl Document {
                 gzip: false,
             },
             gzip,
+        }
+    }
+
+    /// A text that was compressed when the program was built.
+    pub(super) fn built(content_type: HeaderValue, text: Bytes, gzip: Bytes, tag: &str) -> Self {
+        Self {
+            content_type,
+            max_age: 0,
+            made: Instant::now(),
+            identity: Encoded {
+                bytes: text,
+                etag: etag(tag),
+                gzip: false,
+            },
+            gzip: Some(Encoded {
+                bytes: gzip,
+                etag: etag(&format!("{tag}-gz")),
+                gzip: true,
+            }),
         }
     }
 

@@ -7,7 +7,8 @@
 //!
 //! An outcome is shared for as long as the position stays the one it was made at. After a failure the last good document
 //! of the same request goes out for as long as caches might still keep it (its own `max-age`): whatever is in front of us
-//! would answer the same, and a request that waits for a position has its lasting answer. After that it's 503.
+//! would answer the same, and a request that waits for a position has its lasting answer. After that it's 503, and at once
+//! where the operator wants it so.
 
 use std::{
     collections::HashMap,
@@ -55,7 +56,7 @@ pub trait Documents: Send + Sync + 'static {
 const KEPT: usize = 64;
 
 /// How many different requests may wait at once. One position has few that make sense (full or delta, M or M.N); this
-/// bounds what a viewer can make of leading zeros and the like.
+/// bounds what a viewer can make of their order and the like.
 const WAITING: usize = 512;
 
 /// For how long a failure counts. The next request then asks the plugin anew, even where the position stands still.
@@ -313,19 +314,25 @@ impl Cache {
                 // Whoever runs the plugins has said it, as often as it bears saying.
                 Err(error @ RenderError::Call(_)) => {
                     tracing::debug!(document = document.path, "no document: {error}");
-                    break self.failed(last_good, &window);
+                    break self.failed(document, last_good, &window);
                 }
                 Err(error @ RenderError::NoWriter { .. }) => error.to_string(),
             };
             self.complain(&document.path, &failure);
-            break self.failed(last_good, &window);
+            break self.failed(document, last_good, &window);
         };
         finish.with(outcome);
     }
 
     /// What those get who asked for what could not be written.
-    fn failed(&self, last_good: Option<Arc<Document>>, window: &Snapshot) -> Outcome {
-        let late = last_good.filter(|document| document.fresh_for().is_some());
+    fn failed(
+        &self,
+        spec: &DocumentSpec,
+        last_good: Option<Arc<Document>>,
+        window: &Snapshot,
+    ) -> Outcome {
+        let late =
+            last_good.filter(|document| spec.stale_if_error && document.fresh_for().is_some());
         Outcome::of(late.map_or(Reply::Failed, Reply::Late), window, true)
     }
 

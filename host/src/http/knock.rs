@@ -9,7 +9,7 @@ use hyper::{
     http::{HeaderValue, request::Parts},
 };
 
-use super::query;
+use super::{letter::Letter, query};
 use crate::plugin::{Question, Reads};
 
 /// Bytes of a form.
@@ -37,7 +37,10 @@ pub(super) enum NoAddress {
 
 impl Address {
     pub(super) fn of(raw: &str) -> Result<Self, NoAddress> {
-        let path = query::decode_path(raw).ok_or(NoAddress::Undecodable)?;
+        // `*`, and what CONNECT asks for, are no paths.
+        let path = query::decode_path(raw)
+            .filter(|path| path.starts_with('/'))
+            .ok_or(NoAddress::Undecodable)?;
         let Some(rest) = path.strip_prefix("/~") else {
             return Ok(Self {
                 path: path.into(),
@@ -64,6 +67,8 @@ pub(super) struct Knock {
     pub(super) questions: Vec<Option<Question>>,
     /// A form that is still to be read into the questions.
     pub(super) form: Option<Incoming>,
+    /// From which other questions can be made.
+    pub(super) letter: Letter,
 }
 
 /// Why a form isn't read.
@@ -98,21 +103,32 @@ impl Knock {
         if reads.is_empty() {
             return Ok(None);
         }
-        let questions = reads
-            .iter()
-            .map(|reads| match posted && !reads.takes_forms() {
-                true => Ok(None),
-                false => question(reads, head, address, peer).map(Some),
-            })
-            .collect::<Result<_, _>>()?;
         Ok(Some(Self {
+            questions: questions(&reads, head, address, peer)?,
             reads,
             path: address.path.clone(),
             peer,
-            questions,
             form: posted.then_some(body),
+            letter: Letter::of(head),
         }))
     }
+}
+
+/// A question for each plugin, as far as it is concerned.
+pub(super) fn questions(
+    reads: &[Reads],
+    head: &Parts,
+    address: &Address,
+    peer: IpAddr,
+) -> Result<Vec<Option<Question>>, query::Malformed> {
+    let posted = head.method == Method::POST;
+    reads
+        .iter()
+        .map(|reads| match posted && !reads.takes_forms() {
+            true => Ok(None),
+            false => question(reads, head, address, peer).map(Some),
+        })
+        .collect()
 }
 
 /// Why a request for permission can't be read.
@@ -128,7 +144,7 @@ impl From<query::Malformed> for Unreadable {
     }
 }
 
-fn question(
+pub(super) fn question(
     reads: &Reads,
     head: &Parts,
     address: &Address,
@@ -270,7 +286,9 @@ mod tests {
         assert_eq!(address("/~a/~b/x"), found("/~b/x", Some("a")));
         assert_eq!(address("/cam/~a/x"), found("/cam/~a/x", None));
         assert_eq!(address("//~a/x"), found("//~a/x", None));
-        assert_eq!(address("/~a%2Fb/x"), Err(NoAddress::Undecodable));
+        for no_path in ["/~a%2Fb/x", "*", ""] {
+            assert_eq!(address(no_path), Err(NoAddress::Undecodable));
+        }
         assert_eq!(address("/~a%0a/x"), Err(NoAddress::Undecodable));
         assert_eq!(
             address("/~a%20b"),

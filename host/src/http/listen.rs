@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use hyper::{body::Incoming, http::request::Parts};
 use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
@@ -29,6 +30,9 @@ use crate::tls::Tls;
 
 /// Connections waiting to be accepted: after a pause of the network everybody comes back at once.
 const BACKLOG: u32 = 4_096;
+
+/// Bytes that the kernel takes beyond what the network does: half a second of a common stream.
+const UNSENT: u32 = 128 * 1024;
 
 /// Connections beyond the limit that are told so.
 const REFUSALS: usize = 64;
@@ -216,6 +220,11 @@ impl<S: Site> Door<S> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("TCP_NODELAY could not be set: {error}");
         }
+        // What a slow viewer hasn't taken waits with us, who know what to leave out, rather than in the kernel.
+        let unsent = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        if let Err(error) = unsent {
+            tracing::debug!("TCP_NOTSENT_LOWAT could not be set: {error}");
+        }
         let protocol = self.protocol.clone();
         let site = self.site.clone();
         let limits = self.limits.clone();
@@ -304,7 +313,7 @@ fn listener(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> 
         let v4_apart = all
             .iter()
             .any(|other| other.is_ipv4() && other.port() == address.port());
-        socket2::SockRef::from(&socket).set_only_v6(v4_apart)?;
+        SockRef::from(&socket).set_only_v6(v4_apart)?;
     }
     socket.bind(address)?;
     socket.listen(BACKLOG)

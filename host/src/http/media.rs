@@ -1,20 +1,29 @@
 use std::sync::Arc;
 
-use hyper::http::HeaderValue;
+use hyper::{
+    StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    http::HeaderValue,
+};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    body::Body,
+    body::{Body, Source},
     conditions::Conditions,
     document,
     hold::{self, Phase},
     reply::{self, Bytewise, Response},
 };
-use crate::live::{self, Live, Media, Object, Snapshot};
+use crate::live::{self, Chunked, Chunks, Live, Media, Object, Snapshot};
 
 /// How long caches may keep media whose address never comes back (the presentation's id is in it): for as long as anybody
 /// looks back.
 const KEEP: u32 = 3_600;
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("video/mp4");
+
+/// The live edge comes before what is further back (RFC 9218).
+const LIVE_EDGE: HeaderValue = HeaderValue::from_static("u=3");
 
 /// How long caches may keep an object. Six target durations is what RFC 8216bis, B.1 asks for at least, and all there is
 /// for a name that a plugin gave, since it may give it to something else that much later.
@@ -49,10 +58,11 @@ pub(super) async fn respond(
         };
         match current.objects.get(name) {
             None => return missing(&current),
-            Some(Object::NextPart(_) | Object::GrowingSegment(_)) if current.ended => {
-                return missing(&current);
+            Some(object) if waits(object) && current.ended => return missing(&current),
+            Some(object) if waits(object) => {}
+            Some(Object::Chunked(Chunked::Growing(chunks))) => {
+                return follow(chunks.clone(), keep(name, target_duration));
             }
-            Some(Object::NextPart(_) | Object::GrowingSegment(_)) => {}
             Some(object) => return send(object, keep(name, target_duration), conditions),
         }
         // Not kept while waiting: it would keep its media, too.
@@ -63,6 +73,31 @@ pub(super) async fn respond(
             Err(why) => return reply::let_go(why),
         }
     }
+}
+
+/// Nothing of it can be sent yet.
+fn waits(object: &Object) -> bool {
+    matches!(
+        object,
+        Object::NextPart(_) | Object::GrowingSegment(_) | Object::Chunked(Chunked::Next)
+    )
+}
+
+/// A segment as it grows. Nobody knows its length, so there are no ranges; and no tag, since that depends on the length.
+fn follow(chunks: Chunks, cache_control: HeaderValue) -> Response {
+    let mut response = reply::begin(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, cache_control);
+    headers.insert(CONTENT_TYPE, MEDIA_TYPE);
+    headers.insert(reply::PRIORITY, LIVE_EDGE);
+    *response.body_mut() = Body::growing(|outlet| async move {
+        let mut at = chunks;
+        while let Some((chunk, then)) = at.next().await {
+            outlet.send(Source::Chunk(chunk.pieces())).await;
+            at = then;
+        }
+    });
+    response
 }
 
 fn missing(window: &Snapshot) -> Response {
@@ -79,22 +114,23 @@ fn send(object: &Object, cache_control: HeaderValue, conditions: &Conditions) ->
     let (first, len) = match object {
         Object::Init(init) => (Some(&init.data), init.data.len() as u64),
         Object::Part(part) => (part.media.pieces.first(), part.media.len),
-        Object::Segment(segment) => (segment.media.pieces.first(), segment.media.len),
-        Object::NextPart(_) | Object::GrowingSegment(_) => (None, 0),
+        Object::Segment(segment) | Object::Chunked(Chunked::Complete(segment)) => {
+            (segment.media.pieces.first(), segment.media.len)
+        }
+        Object::NextPart(_) | Object::GrowingSegment(_) | Object::Chunked(_) => (None, 0),
     };
     let Some(first) = first else {
         return reply::not_found("there are no bytes by this name");
     };
     let bytewise = Bytewise {
-        content_type: HeaderValue::from_static("video/mp4"),
+        content_type: MEDIA_TYPE,
         cache_control,
         etag: document::etag(&format!("{}.{len:x}", document::tag(&[first]))),
-        priority: HeaderValue::from_static(match object {
-            Object::Init(_) => "u=2",
-            // The live edge comes before what is further back.
-            Object::Part(_) => "u=3",
-            _ => "u=4",
-        }),
+        priority: match object {
+            Object::Init(_) => HeaderValue::from_static("u=2"),
+            Object::Part(_) => LIVE_EDGE,
+            _ => HeaderValue::from_static("u=4"),
+        },
         len,
     };
     bytewise.respond(conditions, |range| {
@@ -106,9 +142,16 @@ fn send(object: &Object, cache_control: HeaderValue, conditions: &Conditions) ->
             }
             (Object::Part(part), None) => part.clone().into(),
             (Object::Part(part), Some(range)) => slice(&part.media, range),
-            (Object::Segment(segment), None) => segment.clone().into(),
-            (Object::Segment(segment), Some(range)) => slice(&segment.media, range),
-            (Object::NextPart(_) | Object::GrowingSegment(_), _) => Body::empty(),
+            (Object::Segment(segment) | Object::Chunked(Chunked::Complete(segment)), None) => {
+                segment.clone().into()
+            }
+            (
+                Object::Segment(segment) | Object::Chunked(Chunked::Complete(segment)),
+                Some(range),
+            ) => slice(&segment.media, range),
+            (Object::NextPart(_) | Object::GrowingSegment(_) | Object::Chunked(_), _) => {
+                Body::empty()
+            }
         }
     })
 }

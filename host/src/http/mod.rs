@@ -2,8 +2,8 @@
 //!
 //! A connection is admitted (`listen`), secured (`secure`, where TLS is spoken), watched (`connection`, `activity`) and asked (`route`). What is asked for is
 //! looked up by name, never joined to a file path: a document that a plugin writes (`documents`, which makes one unit of
-//! work of all who ask the same), a media object of the live window (`media`), the page, or `/healthz`. `body` sends
-//! media out of the memory that the window shares; nothing here copies it.
+//! work of all who ask the same), a media object of the live window (`media`), the stream without an end (`endless`), a file
+//! of the page, or `/healthz`. `body` sends media out of the memory that the window shares; nothing here copies it.
 //!
 //! Before any of it but `/healthz` is looked up, whoever decides who may watch is asked (`knock` reads what of the request
 //! that depends on, `pass` asks): without a permission, nobody learns so much as which addresses there are.
@@ -18,8 +18,11 @@ mod connection;
 mod counts;
 mod document;
 mod documents;
+mod endless;
+pub(crate) mod fuzzing;
 mod hold;
 mod knock;
+mod letter;
 mod listen;
 mod media;
 mod overlay;
@@ -37,7 +40,7 @@ pub use documents::{Documents, Rendering};
 pub use listen::{At, Place};
 pub use pass::{Asking, Guard};
 pub use server::Server;
-pub use state::{Health, Limits, Page, State};
+pub use state::{Health, Limits, Page, PageFile, State};
 pub(crate) use {
     hold::Phase,
     listen::{Listeners, Peer, Site, could_listen},
@@ -46,9 +49,3 @@ pub(crate) use {
 
 #[cfg(test)]
 mod tests;
-
-/// Entry points of the fuzz targets.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use super::query::fuzz as query;
-}

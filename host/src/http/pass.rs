@@ -21,11 +21,13 @@ use hyper::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    body::Work,
     hold::{self, Phase},
-    knock::{FORM_MOST, Knock, NoForm, Unreadable, form},
+    knock::{self, Address, FORM_MOST, Knock, NoForm, Unreadable, form},
+    letter::Letter,
     reply::{self, Response},
 };
-use crate::plugin::{Permit, Reads, Refusal, Verdict, Visit};
+use crate::plugin::{Permit, Question, Reads, Refusal, Verdict, Visit};
 
 /// A verdict that is being reached.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
@@ -45,9 +47,80 @@ const VERDICT_TIME: Duration = Duration::from_secs(15);
 
 /// What a response owes to who decided that it may be sent.
 pub(super) struct Pass {
+    visitor: Visitor,
+    permit: Permit,
+}
+
+/// Somebody who wants in, and what he can be asked.
+struct Visitor {
+    /// By which the questions were made.
     reads: Arc<[Reads]>,
     visit: Visit,
-    permit: Permit,
+    letter: Letter,
+    /// The fields of the form that came with the request.
+    form: Option<String>,
+}
+
+impl Visitor {
+    /// Makes the questions anew, for plugins that look at something else than those before.
+    fn prepare(&mut self, reads: Arc<[Reads]>) -> Result<(), Response> {
+        if self.form.is_some() && !reads.iter().any(Reads::takes_forms) {
+            return Err(unreadable(Unreadable::Form(NoForm::Unwanted)));
+        }
+        let head = self.letter.head();
+        let address = head.as_ref().map(|head| Address::of(head.uri.path()));
+        let (Some(head), Some(Ok(address))) = (head, address) else {
+            // It was read once. The next request finds the new plugins.
+            return Err(unavailable(Duration::from_secs(1)));
+        };
+        let questions = knock::questions(&reads, &head, &address, self.visit.peer)
+            .map_err(|why| unreadable(why.into()))?;
+        self.visit.questions = with_form(questions, self.form.as_deref());
+        self.reads = reads;
+        Ok(())
+    }
+
+    /// Asks the plugins. An error is the response instead.
+    async fn ask(
+        &mut self,
+        guard: &dyn Guard,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Result<Permit, Response> {
+        let deadline = Instant::now() + VERDICT_TIME;
+        let mut response = loop {
+            let verdict = guard.ask(&self.reads, &self.visit);
+            match hold::hold(deadline, phase, verdict).await {
+                Ok(Verdict::Allowed(permit)) => return Ok(permit),
+                Ok(Verdict::Refused(refusal)) => break refused(&refusal),
+                Ok(Verdict::Unavailable(retry_in)) => break unavailable(retry_in),
+                // Each round is another reload's.
+                Ok(Verdict::Outdated) => match self.prepare(guard.reads()) {
+                    Ok(()) => {}
+                    Err(response) => break response,
+                },
+                Err(hold::LetGo::TimedOut) => break unavailable(Duration::from_secs(1)),
+                Err(why) => break reply::let_go(why),
+            }
+        };
+        if self.has_token() {
+            keep_address_secret(&mut response);
+        }
+        Err(response)
+    }
+
+    fn has_token(&self) -> bool {
+        let mut questions = self.visit.questions.iter().flatten();
+        questions.any(|question| question.token.is_some())
+    }
+}
+
+fn with_form(questions: Vec<Option<Question>>, form: Option<&str>) -> Vec<Option<Arc<Question>>> {
+    let whole = |mut question: Question| {
+        question.form = form.unwrap_or_default().to_owned();
+        Arc::new(question)
+    };
+    let questions = questions.into_iter();
+    questions.map(|question| question.map(whole)).collect()
 }
 
 impl Pass {
@@ -57,37 +130,26 @@ impl Pass {
         knock: Knock,
         phase: &mut watch::Receiver<Phase>,
     ) -> Result<Self, Response> {
-        let Knock {
-            reads,
-            path,
-            peer,
-            mut questions,
-            form,
-        } = knock;
+        let form = match knock.form {
+            Some(body) => Some(read_form(body, phase).await?),
+            None => None,
+        };
         let posted = form.is_some();
-        if let Some(body) = form {
-            let fields = read_form(body, phase).await?;
-            for question in questions.iter_mut().flatten() {
-                question.form.clone_from(&fields);
-            }
-        }
-        let visit = Visit {
-            path,
-            peer,
-            questions: questions
-                .into_iter()
-                .map(|question| question.map(Arc::new))
-                .collect(),
+        let mut visitor = Visitor {
+            reads: knock.reads,
+            visit: Visit {
+                path: knock.path,
+                peer: knock.peer,
+                questions: with_form(knock.questions, form.as_deref()),
+            },
+            letter: knock.letter,
+            form,
         };
-        let permit = verdict(guard, &reads, &visit, phase).await?;
-        let pass = Self {
-            reads,
-            visit,
-            permit,
-        };
+        let permit = visitor.ask(guard, phase).await?;
+        let pass = Self { visitor, permit };
         if posted {
             // Only those were asked who take forms. Whoever they let in asks all of them, with what he has now.
-            let here = match pass.visit.path.rsplit_once('/') {
+            let here = match pass.visitor.visit.path.rsplit_once('/') {
                 Some((_, name)) => query_free(name),
                 None => "./".to_owned(),
             };
@@ -112,12 +174,33 @@ impl Pass {
         guard: &dyn Guard,
         phase: &mut watch::Receiver<Phase>,
     ) -> Result<(), Response> {
-        let permit = verdict(guard, &self.reads, &self.visit, phase).await?;
+        let permit = self.visitor.ask(guard, phase).await?;
         // What came with the first permission is still to be sent.
         let mut headers = std::mem::take(&mut self.permit.headers);
         headers.extend(permit.headers);
         self.permit = Permit { headers, ..permit };
         Ok(())
+    }
+
+    /// Does the rest of the work of a response that has begun, for as long as the permission holds. Nothing is done while
+    /// it is asked for anew, and nothing more if it is refused then: the response ends.
+    pub(super) async fn cover(
+        mut self,
+        guard: Arc<dyn Guard>,
+        mut phase: watch::Receiver<Phase>,
+        mut work: Work,
+    ) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ended() => {
+                    if self.renew(&*guard, &mut phase).await.is_err() {
+                        return;
+                    }
+                }
+                () = &mut work => return,
+            }
+        }
     }
 
     /// Marks a response as this viewer's own.
@@ -136,7 +219,7 @@ impl Pass {
             headers.insert(CACHE_CONTROL, private);
         }
         let mut fields: Vec<&str> = Vec::new();
-        for reads in self.reads.iter() {
+        for reads in self.visitor.reads.iter() {
             fields.extend(reads.inputs.headers.iter().map(String::as_str));
             if !reads.inputs.cookies.is_empty() {
                 fields.push("cookie");
@@ -147,20 +230,11 @@ impl Pass {
         {
             headers.append(VARY, fields);
         }
-        if self.has_token() {
+        if self.visitor.has_token() {
             keep_address_secret(response);
         }
         add(response, &self.permit.headers);
     }
-
-    fn has_token(&self) -> bool {
-        has_token(&self.visit)
-    }
-}
-
-fn has_token(visit: &Visit) -> bool {
-    let mut questions = visit.questions.iter().flatten();
-    questions.any(|question| question.token.is_some())
 }
 
 /// The address is the permission: no other site is to learn it from a link.
@@ -180,26 +254,6 @@ fn query_free(name: &str) -> String {
         }
     }
     address
-}
-
-async fn verdict(
-    guard: &dyn Guard,
-    reads: &Arc<[Reads]>,
-    visit: &Visit,
-    phase: &mut watch::Receiver<Phase>,
-) -> Result<Permit, Response> {
-    let deadline = Instant::now() + VERDICT_TIME;
-    let mut response = match hold::hold(deadline, phase, guard.ask(reads, visit)).await {
-        Ok(Verdict::Allowed(permit)) => return Ok(permit),
-        Ok(Verdict::Refused(refusal)) => refused(&refusal),
-        Ok(Verdict::Unavailable(retry_in)) => unavailable(retry_in),
-        Err(hold::LetGo::TimedOut) => unavailable(Duration::from_secs(1)),
-        Err(why) => reply::let_go(why),
-    };
-    if has_token(visit) {
-        keep_address_secret(&mut response);
-    }
-    Err(response)
 }
 
 fn unavailable(retry_in: Duration) -> Response {

@@ -15,6 +15,7 @@ use hyper::{
 };
 
 use super::{body::Body, conditions::Conditions, document::Document, hold::LetGo};
+use crate::time::Wall;
 
 pub(crate) type Response = hyper::Response<Body>;
 
@@ -56,6 +57,17 @@ pub(super) fn begin(status: StatusCode) -> Response {
 pub(super) fn line(status: StatusCode, line: impl Into<Cow<'static, str>>) -> Response {
     let mut text = line.into().into_owned();
     text.push('\n');
+    passing(status, text)
+}
+
+/// The time, as `xs:dateTime` (`urn:mpeg:dash:utc:http-iso:2014` and `http-xsdate:2014`, ISO/IEC 23009-1, 5.8.4.11), and
+/// nothing else, for players that parse what comes as it is.
+pub(super) fn time(now: Wall) -> Response {
+    passing(StatusCode::OK, now.date_time())
+}
+
+/// What is true at the moment.
+fn passing(status: StatusCode, text: String) -> Response {
     let mut response = begin(status);
     let headers = response.headers_mut();
     headers.insert(

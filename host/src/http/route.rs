@@ -13,6 +13,7 @@ use super::{
     counts::{Counts, Kind, Traffic},
     document::Document,
     documents::{Cache, Reply},
+    endless,
     hold::{self, FIRST_PICTURE, Phase},
     knock::{self, Address, Knock, NoAddress},
     listen::{Peer, Site},
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     live::{Live, Snapshot},
     plugin::{DocumentSpec, Inputs, Reads, Request, Scope},
+    time::Monotonic,
 };
 
 /// What answers are made from, shared by all connections.
@@ -50,7 +52,8 @@ pub(super) struct Asked {
 }
 
 enum Wanted {
-    Page,
+    /// A file of the page.
+    Page(usize),
     Health,
     Document {
         /// Of which presentation; `None` for whichever is current.
@@ -64,6 +67,9 @@ enum Wanted {
         name: Box<str>,
     },
     Overlay(overlay::Wanted),
+    Time,
+    /// `/cam/live.mp4`.
+    Endless,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -71,10 +77,14 @@ enum Wanted {
 impl Wanted {
     fn kind(&self) -> Kind {
         match self {
-            Self::Page => Kind::Page,
+            Self::Page(_) => Kind::Page,
             Self::Health => Kind::Health,
-            Self::Document { .. } | Self::Overlay(overlay::Wanted::Drawings(_)) => Kind::Document,
-            Self::Media { .. } | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
+            Self::Document { .. } | Self::Time | Self::Overlay(overlay::Wanted::Drawings(_)) => {
+                Kind::Document
+            }
+            Self::Media { .. } | Self::Endless | Self::Overlay(overlay::Wanted::Image(_)) => {
+                Kind::Media
+            }
             Self::Done(_) => Kind::Other,
         }
     }
@@ -172,10 +182,12 @@ impl Shared {
 
     fn wanted(&self, request: &Parts, path: &str) -> Result<Wanted, Box<Response>> {
         let below = match path {
-            "/" => return Ok(Wanted::Page),
             "/healthz" => return Ok(Wanted::Health),
             path => path.strip_prefix("/cam/"),
         };
+        if let Some(file) = self.page.find(path) {
+            return Ok(Wanted::Page(file));
+        }
         let documents = self.cache.documents();
         let below = below.ok_or_else(|| Box::new(no_such_address(&documents)))?;
         let (presentation, name) = match below.split_once('/') {
@@ -184,6 +196,8 @@ impl Shared {
         };
         // No presentation is called that, and no document.
         match (presentation, name) {
+            (None, "time") => return Ok(Wanted::Time),
+            (None, "live.mp4") => return Ok(Wanted::Endless),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -238,7 +252,10 @@ impl Shared {
                 biased;
                 mut response = &mut response => {
                     pass.sign(&mut response);
-                    return response;
+                    let guard = self.guard.clone();
+                    return response.map(|body| {
+                        body.within(|work| pass.cover(guard, phase_of_asking, work))
+                    });
                 }
                 // It may be renewed, so that a player notices nothing.
                 () = pass.ended() => {
@@ -259,7 +276,7 @@ impl Shared {
         match wanted {
             Wanted::Done(response) => *response,
             Wanted::Health => self.health(),
-            Wanted::Page => self.page(conditions),
+            Wanted::Page(file) => self.page(file, conditions),
             Wanted::Document {
                 presentation,
                 documents,
@@ -276,6 +293,11 @@ impl Shared {
                 Some(window) => media::respond(&self.live, window, &name, conditions, phase).await,
                 None => gone(),
             },
+            Wanted::Time => match self.window(None, phase).await {
+                Ok(window) => reply::time(window.presentation.clock.wall(Monotonic::now())),
+                Err(response) => response,
+            },
+            Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }
@@ -338,14 +360,14 @@ impl Shared {
         }
     }
 
-    fn page(&self, conditions: &Conditions) -> Response {
+    fn page(&self, file: usize, conditions: &Conditions) -> Response {
         let fields = DocumentFields {
             // It's small, and after an upgrade nobody wants the old one: ask every time, and get 304.
             cache_control: HeaderValue::from_static("no-cache"),
             vary: None,
             priority: None,
         };
-        reply::document(&self.page.0, fields, conditions)
+        reply::document(&self.page.0[file].1, fields, conditions)
     }
 
     fn health(&self) -> Response {
@@ -386,7 +408,7 @@ fn no_such_address(documents: &[DocumentSpec]) -> Response {
         .map(|document| format!(", /cam/{}", document.path))
         .collect();
     reply::not_found(format!(
-        "no such address; there are / (the page){}",
+        "no such address; there are / (the page), /cam/live.mp4{}",
         names.concat()
     ))
 }
@@ -396,7 +418,7 @@ fn inputs(query: &str, headers: &HeaderMap, reads: &Inputs) -> Result<Request, B
     let query = query::parse(query, &reads.query)
         .map_err(|error| Box::new(reply::line(StatusCode::BAD_REQUEST, error.to_string())))?;
     let mut request = Request {
-        query,
+        query: query::canonical(query),
         ..Request::default()
     };
     for name in &reads.headers {

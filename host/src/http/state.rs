@@ -4,12 +4,7 @@ use bytes::Bytes;
 use hyper::http::HeaderValue;
 use tokio::sync::watch;
 
-use super::{
-    counts::Counts,
-    document::{self, Document},
-    documents::Documents,
-    pass::Guard,
-};
+use super::{counts::Counts, document::Document, documents::Documents, pass::Guard};
 use crate::{live::Live, overlay::Board};
 
 /// What the viewers' server serves, and within which limits.
@@ -22,7 +17,7 @@ pub struct State {
     pub guard: Arc<dyn Guard>,
     /// What is drawn on the picture, for the page to show over the video; `None` if nobody draws.
     pub overlay: Option<Arc<Board>>,
-    /// What `/` answers.
+    /// What `/` answers, and what lies beside it.
     pub page: Page,
     /// What `/healthz` answers.
     pub health: watch::Receiver<Health>,
@@ -46,14 +41,41 @@ pub enum Health {
     Ended,
 }
 
-/// The page at `/`.
-pub struct Page(pub(super) Document);
+/// The page at `/`, and what it loads from beside it.
+#[derive(Debug, Default)]
+pub struct Page(pub(super) Vec<(&'static str, Document)>);
+
+/// A file of the page, as it was built into the program.
+#[derive(Clone, Copy, Debug)]
+pub struct PageFile {
+    /// Its address; begins with a slash.
+    pub path: &'static str,
+    /// What it is.
+    pub content_type: &'static str,
+    /// Its bytes.
+    pub text: &'static [u8],
+    /// The same, for `Content-Encoding: gzip`.
+    pub gzip: &'static [u8],
+    /// Tells its versions apart; without quotes.
+    pub tag: &'static str,
+}
 
 impl Page {
-    /// The page as one HTML file, compressed once, here.
-    pub fn new(html: Bytes) -> Self {
-        let content_type = HeaderValue::from_static("text/html; charset=utf-8");
-        Self(Document::new(html, content_type, 0, document::BEST))
+    /// A page of these files.
+    pub fn new(files: &[PageFile]) -> Self {
+        let document = |file: &PageFile| {
+            let content_type = HeaderValue::from_static(file.content_type);
+            let text = Bytes::from_static(file.text);
+            let gzip = Bytes::from_static(file.gzip);
+            let document = Document::built(content_type, text, gzip, file.tag);
+            (file.path, document)
+        };
+        Self(files.iter().map(document).collect())
+    }
+
+    /// Which of its files is at this address.
+    pub(super) fn find(&self, path: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| *known == path)
     }
 }
 

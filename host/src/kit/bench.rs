@@ -47,6 +47,8 @@ struct Row {
 
 #[derive(Serialize)]
 struct Measured {
+    /// Bytes of the file.
+    size: Option<usize>,
     compile_ms: Option<f64>,
     load_ms: Option<f64>,
     start_ms: Option<f64>,
@@ -56,7 +58,7 @@ struct Measured {
 /// Measures, and tells.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let subject = &arguments.subject;
-    let (found, opened) = Workbench::open(&subject.plugin, &subject.environment());
+    let (found, opened) = Workbench::open(&subject.trusted(), &subject.environment());
     let mut workbench = opened?;
     let length = Duration::from_secs(arguments.seconds);
     let mut calls = Vec::new();
@@ -67,6 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let millis = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
     if arguments.json {
         report::json(&Measured {
+            size: found.size,
             compile_ms: millis(found.compiling),
             load_ms: millis(found.loading),
             start_ms: millis(found.starting),
@@ -210,6 +213,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         let plugin = crate::plugin::PluginSpec::new("ll-hls.wasm");
         let mut workbench = Workbench::open(&plugin, &environment).1.unwrap();

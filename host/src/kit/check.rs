@@ -27,7 +27,10 @@ pub struct Arguments {
 /// Looks, and tells.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Subject { plugin, .. } = &arguments.subject;
-    let (found, opened) = Workbench::open(plugin, &arguments.subject.environment());
+    let (found, opened) = Workbench::open(
+        &arguments.subject.trusted(),
+        &arguments.subject.environment(),
+    );
     let mut findings = judge(plugin, &found);
     if let Err(error) = opened {
         findings.push(Finding::wrong("plugin", format!("{error:#}")));
@@ -302,6 +305,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         Workbench::open(&PluginSpec::new(file), &environment)
     }

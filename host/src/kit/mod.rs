@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::plugin::{Environment, PluginSpec};
+use crate::plugin::{Environment, Grants, PluginSpec};
 
 /// What `picam-host` does besides streaming.
 #[derive(Debug, Subcommand)]
@@ -88,10 +88,18 @@ struct Subject {
 }
 
 impl Subject {
+    /// The plugin with all that it imports granted: what it needs is told, and it isn't among strangers here.
+    fn trusted(&self) -> PluginSpec {
+        let mut plugin = self.plugin.clone();
+        plugin.grants = Grants::ALL;
+        plugin
+    }
+
     fn environment(&self) -> Environment {
         Environment {
             plugin_dirs: self.plugin_dir.clone(),
             cache_dir: None,
+            state_dir: None,
         }
     }
 }

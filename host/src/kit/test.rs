@@ -1,7 +1,8 @@
 //! `plugin test`: requests to a plugin, and its answers beside those that were right before.
 //!
-//! A directory holds `cases.toml`, which lists requests (see `case`), and for each of them `NAME.txt`, the answer. Without a
-//! directory a plugin is put what is typical, and what it answers is shown.
+//! A directory holds `cases.toml`, which lists requests (see `case`), and for each of them `NAME.txt`, the answer. What the
+//! plugin may call is what is granted there. Without a directory a plugin is put what is typical, with all that it imports
+//! granted, and what it answers is shown.
 
 mod case;
 mod recording;
@@ -21,7 +22,7 @@ use self::{
     recording::Recording,
 };
 use super::{Subject, report};
-use crate::plugin::{PluginSpec, Workbench};
+use crate::plugin::{Found, PluginOrigin, PluginSpec, Workbench};
 
 /// What to put to which plugin.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let cases = Cases::read(directory)?;
     let plugin = configured(&arguments.subject.plugin, &cases);
-    let (_, opened) = Workbench::open(&plugin, &arguments.subject.environment());
+    let (found, opened) = Workbench::open(&plugin, &arguments.subject.environment());
+    tell_of_missing(&found, &plugin);
     let mut workbench = opened?;
     let mut out = io::stdout().lock();
     let mut failed = 0;
@@ -75,9 +77,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The plugin with the configuration of the cases below its own.
+/// The plugin with the grants of the cases, and their configuration below its own.
 fn configured(plugin: &PluginSpec, cases: &Cases) -> PluginSpec {
     let mut plugin = plugin.clone();
+    plugin.grants = cases.grants;
     for (key, value) in &cases.config {
         if !plugin.config.iter().any(|(set, _)| set == key) {
             plugin.config.push((key.clone(), value.clone()));
@@ -86,9 +89,26 @@ fn configured(plugin: &PluginSpec, cases: &Cases) -> PluginSpec {
     plugin
 }
 
+/// Says what the plugin imports that the cases don't grant, should a call fail for it.
+fn tell_of_missing(found: &Found, plugin: &PluginSpec) {
+    if matches!(found.origin, Some(PluginOrigin::Stock(_))) {
+        return;
+    }
+    for grant in found
+        .grants
+        .iter()
+        .filter(|grant| !plugin.grants.has(grant))
+    {
+        eprintln!(
+            "it imports `{grant}`, which {} doesn't grant; to have it work here, add \"{grant}\" to `grants` there",
+            case::FILE
+        );
+    }
+}
+
 /// What is typical, and the answers.
 fn show(subject: &Subject) -> anyhow::Result<()> {
-    let (_, opened) = Workbench::open(&subject.plugin, &subject.environment());
+    let (_, opened) = Workbench::open(&subject.trusted(), &subject.environment());
     let mut workbench = opened?;
     let mut out = io::stdout().lock();
     for case in &Cases::usual(&workbench).cases {
@@ -200,6 +220,7 @@ mod tests {
         let environment = crate::plugin::Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         let (_, opened) = Workbench::open(&PluginSpec::new("ll-hls.wasm"), &environment);
         opened.unwrap()

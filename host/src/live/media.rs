@@ -16,6 +16,13 @@ pub struct Chunk {
     pub sample: Bytes,
 }
 
+impl Chunk {
+    /// Its bytes, in order.
+    pub fn pieces(self) -> [Bytes; 2] {
+        [self.head, self.sample]
+    }
+}
+
 /// Bytes to be sent, in pieces that are shared with whoever else sends them.
 #[derive(Clone, Debug, Default)]
 pub struct Media {
@@ -30,7 +37,7 @@ impl Media {
     pub fn of<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> Self {
         let pieces: Vec<_> = chunks
             .into_iter()
-            .flat_map(|chunk| [chunk.head.clone(), chunk.sample.clone()])
+            .flat_map(|chunk| chunk.clone().pieces())
             .collect();
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self { pieces, len }
@@ -80,6 +87,39 @@ pub struct Part {
     pub media: Media,
 }
 
+/// A stretch of segments that continue each other, under addresses of its own: a DASH Period.
+#[derive(Debug)]
+pub struct Period {
+    /// Media sequence number of its first segment.
+    pub sequence: u64,
+    /// Presentation time of that segment's first sample.
+    pub start: MediaTime,
+    /// Length of its segments, if each begins within half of that from where it would if none were shorter or longer.
+    pub segment: Option<Duration>,
+    /// Nominal length of a chunk.
+    pub chunk: Duration,
+    /// Names of its segments at which they can be had chunk by chunk, with `$Number$`, relative to the presentation's
+    /// directory.
+    pub template: Option<Arc<str>>,
+}
+
+impl Period {
+    /// Where a segment of this number would begin if none were shorter or longer than is said.
+    pub(super) fn nominal_start(&self, sequence: u64) -> Option<MediaTime> {
+        let count = u32::try_from(sequence.checked_sub(self.sequence)?).ok()?;
+        Some(self.start.after(self.segment? * count))
+    }
+
+    /// Under which name a segment can be had chunk by chunk.
+    pub(super) fn chunked(&self, sequence: u64) -> Option<Arc<str>> {
+        let template = self.template.as_deref()?;
+        Some(template.replace(NUMBER, &sequence.to_string()).into())
+    }
+}
+
+/// What stands for the media sequence number in a template (ISO/IEC 23009-1, 5.3.9.4.4).
+pub(super) const NUMBER: &str = "$Number$";
+
 /// A segment, finished or growing. The growing one is replaced with every part.
 #[derive(Debug)]
 pub struct Segment {
@@ -87,6 +127,8 @@ pub struct Segment {
     pub sequence: u64,
     /// Name, relative to the presentation's directory.
     pub path: Arc<str>,
+    /// To which period it belongs.
+    pub period: Arc<Period>,
     /// What it needs to be decoded.
     pub init: Arc<InitSegment>,
     /// Presentation time of its first sample.
@@ -112,6 +154,7 @@ impl Segment {
     pub(super) fn without_parts(&self) -> Self {
         Self {
             path: self.path.clone(),
+            period: self.period.clone(),
             init: self.init.clone(),
             parts: Vec::new(),
             media: self.media.clone(),

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{
-    naming::{Answer, Nameless, Naming, check_name},
+    naming::{Answer, Nameless, Naming, check_name, numbered_template},
     numbering::{Kind, numbered},
 };
 use crate::{
@@ -77,6 +77,14 @@ impl Names {
         self.segments.next
     }
 
+    /// How segments are called from now on, as a template, where names permit that.
+    pub(super) fn segment_template(&self) -> Option<String> {
+        match &self.naming {
+            Some(naming) => naming.segment_template(),
+            None => Some(numbered_template()),
+        }
+    }
+
     /// Asks for names beforehand, as far as that hasn't been done: the first object that has no name yet is expected to
     /// be captured at `first`, those after it each a `step` later.
     pub fn foresee(&mut self, kind: Kind, first: Wall, step: Duration) {
@@ -126,41 +134,53 @@ impl Names {
         };
         let number = queue.next;
         queue.next += 1;
-        let name = match queue.ahead.pop_front() {
-            Some(Ahead::Answered(name)) => name,
+        let said = match queue.ahead.pop_front() {
+            Some(Ahead::Answered(name)) => Ok(name),
             Some(Ahead::Asked(mut answer)) => match answer.try_recv() {
-                Ok(name) => name,
-                Err(TryRecvError::Closed) => None,
-                Err(TryRecvError::Empty) => {
-                    self.complain(kind, number, "was not named in time");
-                    None
-                }
+                Ok(name) => Ok(name),
+                Err(TryRecvError::Closed) => Ok(None),
+                Err(TryRecvError::Empty) => Err("was not named in time".to_owned()),
             },
-            None => None,
+            None => Ok(None),
         };
-        name.and_then(|name| self.give(kind, number, &name))
+        let given = said.and_then(|name| match name {
+            Some(name) => match self.give(kind, number, &name) {
+                Ok(name) => Ok(Some(name)),
+                Err(why) => Err(format!("can't have its name: {why}")),
+            },
+            None => Ok(None),
+        });
+        match given {
+            Ok(Some(name)) => name,
+            Ok(None) => self.instead(kind, number),
+            Err(what) => {
+                let name = self.instead(kind, number);
+                self.complain(kind, number, &what, &name);
+                name
+            }
+        }
+    }
+
+    /// The name of an object that has none of its own.
+    fn instead(&mut self, kind: Kind, number: u64) -> Arc<str> {
+        let name = self.naming.as_ref().and_then(|naming| naming.instead());
+        name.and_then(|name| self.give(kind, number, &name).ok())
             .unwrap_or_else(|| kind.numbered(number).into())
     }
 
-    fn give(&mut self, kind: Kind, number: u64, name: &str) -> Option<Arc<str>> {
-        let checked = check_name(kind, name).and_then(|name| match numbered(&name) {
+    fn give(&mut self, kind: Kind, number: u64, name: &str) -> Result<Arc<str>, String> {
+        let name = check_name(kind, name)?;
+        match numbered(&name) {
             Some(owner) if owner != (kind, number) => Err(format!(
                 "`{name}` is how the built-in numbering calls another object"
             )),
             _ if self.given.contains_key(&*name) => Err(format!(
                 "another object is called `{name}`, or was a moment ago"
             )),
-            _ => Ok(name),
-        });
-        match checked {
-            Ok(name) => {
+            _ => {
                 let name: Arc<str> = name.into();
                 self.given.insert(name.clone(), self.now);
-                Some(name)
-            }
-            Err(why) => {
-                self.complain(kind, number, &format!("can't have its name: {why}"));
-                None
+                Ok(name)
             }
         }
     }
@@ -190,16 +210,13 @@ impl Names {
         self.given.clear();
     }
 
-    fn complain(&mut self, kind: Kind, number: u64, what: &str) {
+    fn complain(&mut self, kind: Kind, number: u64, what: &str, name: &str) {
         let left_out = match self.complaints.pass(Instant::now()) {
             None => return,
             Some(0) => String::new(),
             Some(n) => format!(" ({n} more like this since the last such line)"),
         };
-        tracing::warn!(
-            "{kind} {number} {what}; it is called {}{left_out}",
-            kind.numbered(number)
-        );
+        tracing::warn!("{kind} {number} {what}; it is called {name}{left_out}");
     }
 }
 
@@ -230,19 +247,30 @@ mod tests {
 
     /// Keeps what it is asked, to be answered when the test wants it.
     #[derive(Default)]
-    struct Desk(Mutex<Vec<(Nameless, oneshot::Sender<Option<String>>)>>);
+    struct Desk {
+        asked: Mutex<Vec<(Nameless, oneshot::Sender<Option<String>>)>>,
+        instead: Mutex<Option<String>>,
+    }
 
     impl Naming for Desk {
         fn name(&self, object: Nameless) -> Answer {
             let (sender, answer) = oneshot::channel();
-            self.0.lock().unwrap().push((object, sender));
+            self.asked.lock().unwrap().push((object, sender));
             answer
+        }
+
+        fn instead(&self) -> Option<String> {
+            self.instead.lock().unwrap().clone()
+        }
+
+        fn segment_template(&self) -> Option<String> {
+            None
         }
     }
 
     impl Desk {
         fn answer(&self, name: impl Fn(&Nameless) -> Option<String>) -> Vec<Nameless> {
-            let asked = std::mem::take(&mut *self.0.lock().unwrap());
+            let asked = std::mem::take(&mut *self.asked.lock().unwrap());
             asked
                 .into_iter()
                 .map(|(object, sender)| {
@@ -312,12 +340,24 @@ mod tests {
         assert_eq!(part(&mut names), "part-1.m4s", "none");
         assert_eq!(part(&mut names), "1000002.m4s");
         names.foresee(Kind::Segment, Wall(0), PART);
-        drop(std::mem::take(&mut *desk.0.lock().unwrap()));
+        drop(std::mem::take(&mut *desk.asked.lock().unwrap()));
         assert_eq!(
             &*names.take(Kind::Segment),
             "segment-1000.m4s",
             "nobody is left"
         );
+    }
+
+    #[test]
+    fn where_numbers_would_give_names_away_something_else_takes_their_place() {
+        let (desk, mut names) = names();
+        *desk.instead.lock().unwrap() = Some("secret".into());
+        names.foresee(Kind::Part, Wall(0), PART);
+        assert_eq!(part(&mut names), "secret.m4s", "not in time");
+        desk.answer(|_| Some("../up".into()));
+        assert_eq!(part(&mut names), "part-1.m4s", "never twice the same");
+        *desk.instead.lock().unwrap() = Some("other".into());
+        assert_eq!(part(&mut names), "other.m4s", "no address");
     }
 
     #[test]

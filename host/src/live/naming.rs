@@ -1,6 +1,6 @@
 use tokio::sync::oneshot;
 
-use super::numbering::Kind;
+use super::{media::NUMBER, numbering::Kind};
 use crate::time::Wall;
 
 /// Bytes of a name, its ending included.
@@ -9,6 +9,14 @@ const LONGEST: usize = 200;
 /// How names of media end. Caches, recorders and some players tell media by the ending (FFmpeg's reader of HLS refuses
 /// others), and no document ends like that, so no name can ever take a document's address.
 pub const ENDINGS: [&str; 4] = [".m4s", ".mp4", ".m4v", ".cmfv"];
+
+/// Below this lie segments that can be had while they grow, under names that the host makes of templates.
+pub(super) const CHUNKED: &str = "chunked/";
+
+/// The template of the built-in numbering.
+pub fn numbered_template() -> String {
+    Kind::Segment.numbered(NUMBER)
+}
 
 /// An object that needs a name. Mostly it doesn't exist yet: players are told of the next part beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +39,12 @@ pub trait Naming: Send + Sync {
     /// Begins to work out a name, and returns at once: a publisher never waits for one. Called once per object, some
     /// time before the name is needed. An answer that comes too late is dropped.
     fn name(&self, object: Nameless) -> Answer;
+
+    /// What an object is called that can't have its name, or has none in time. `None`: by its number.
+    fn instead(&self) -> Option<String>;
+
+    /// How segments are called, as a template with `$Number$`, where names permit that.
+    fn segment_template(&self) -> Option<String>;
 }
 
 /// The name as it will be used, with an ending if it had none; or what is wrong with it. Whether it is another object's
@@ -57,6 +71,11 @@ pub fn check_name(kind: Kind, name: &str) -> Result<String, String> {
     {
         return Err(format!(
             "`{name}` is no relative path without empty, `.` and `..` elements"
+        ));
+    }
+    if name.starts_with(CHUNKED) {
+        return Err(format!(
+            "`{name}` lies below `{CHUNKED}`, where segments are while they grow"
         ));
     }
     let complete = complete(kind, name);
@@ -86,7 +105,6 @@ fn complete(kind: Kind, name: &str) -> String {
 /// # Errors
 /// One line: what is wrong with it, and what would be right.
 pub fn check_template(template: &str) -> Result<String, String> {
-    const NUMBER: &str = "$Number$";
     if template.matches(NUMBER).count() != 1 {
         return Err(format!("{template:?} doesn't have {NUMBER} in it once"));
     }
@@ -147,6 +165,7 @@ mod tests {
             "ä",
             "a\u{202e}b",
             "http://a/b",
+            "chunked/a",
         ] {
             assert!(check_name(Kind::Part, name).is_err(), "{name:?}");
         }

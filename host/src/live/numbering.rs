@@ -24,7 +24,7 @@ impl Kind {
     }
 
     /// The built-in name of an object of this kind.
-    pub(super) fn numbered(self, number: u64) -> String {
+    pub(super) fn numbered(self, number: impl fmt::Display) -> String {
         let (before, after) = self.around();
         format!("{before}{number}{after}")
     }

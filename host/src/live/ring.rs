@@ -7,8 +7,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    InitSegment, Kind, Media, Names, Object, Part, Position, Presentation, Rendition, Segment,
-    Snapshot,
+    Chunk, Chunked, InitSegment, Kind, Media, Names, Object, Part, Period, Position, Presentation,
+    Rendition, Segment, Snapshot, chunks::Growth, naming::CHUNKED,
 };
 use crate::{
     h264::ParameterSets,
@@ -28,6 +28,10 @@ pub struct Opening {
     pub discontinuity: bool,
     /// It shows the slate: when the last picture of the camera was captured.
     pub lost_since: Option<Wall>,
+    /// How long segments from here on are, if whoever makes the pictures times key frames by the presentation clock.
+    pub segment: Option<Duration>,
+    /// Nominal length of a chunk.
+    pub chunk: Duration,
 }
 
 /// The publisher's side of the window: the segments of one presentation, of which [`Ring::snapshot`] makes what readers
@@ -50,21 +54,26 @@ pub struct Ring {
     unlisted: VecDeque<Arc<Segment>>,
     listed: VecDeque<Arc<Segment>>,
     open: Option<Open>,
+    /// That of the open segment, or of the last one.
+    period: Option<Arc<Period>>,
     /// What the part that comes next is called.
     next_part: Arc<str>,
     discontinuity_sequence: u64,
     peak_bitrate: u64,
     over_limit: bool,
     ended: bool,
+    superseded: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     sequence: u64,
     path: Arc<str>,
+    period: Arc<Period>,
     opening: Opening,
     duration: Duration,
     parts: Vec<Arc<Part>>,
+    growth: Growth,
 }
 
 impl Ring {
@@ -80,10 +89,12 @@ impl Ring {
             unlisted: VecDeque::new(),
             listed: VecDeque::new(),
             open: None,
+            period: None,
             discontinuity_sequence: 0,
             peak_bitrate: 0,
             over_limit: false,
             ended: false,
+            superseded: false,
         }
     }
 
@@ -124,13 +135,53 @@ impl Ring {
         let length = self.presentation.timing.segment;
         self.names
             .foresee(Kind::Segment, opening.captured.after(length), length);
+        let period = self.period_of(sequence, &opening);
+        self.period = Some(period.clone());
         self.open = Some(Open {
             sequence,
             path,
+            period,
             opening,
             duration: Duration::ZERO,
             parts: Vec::new(),
+            growth: Growth::new(),
         });
+    }
+
+    /// The period of the segment that begins: the one before, if that can go on.
+    ///
+    /// Its addresses are its own, so that what is held for the segment after the last one of a period is let go when
+    /// another period begins, rather than given what it can't use.
+    fn period_of(&self, sequence: u64, opening: &Opening) -> Arc<Period> {
+        let template = self.names.segment_template();
+        if let Some(last) = self.period.as_ref().filter(|_| !opening.discontinuity) {
+            let named_alike = last.template == chunked_template(last.sequence, template.as_deref());
+            // A quarter, since the period promises a half.
+            let in_place = last.nominal_start(sequence).is_none_or(|nominal| {
+                let off = nominal.0.abs_diff(opening.start.0);
+                Some(Duration::from_micros(off) * 4) <= last.segment
+            });
+            let paced_alike = (last.segment, last.chunk) == (opening.segment, opening.chunk);
+            if named_alike && in_place && paced_alike {
+                return last.clone();
+            }
+        }
+        Arc::new(Period {
+            sequence,
+            start: opening.start,
+            segment: opening.segment,
+            chunk: opening.chunk,
+            template: chunked_template(sequence, template.as_deref()),
+        })
+    }
+
+    /// Adds a chunk to the open segment, at whose chunked address it is sent at once. One must be open. The part that it
+    /// belongs to is [pushed](Self::push_part) when it is complete.
+    pub fn push_chunk(&mut self, chunk: Chunk) {
+        let open = self.open.as_mut();
+        open.expect("a chunk is pushed into an open segment")
+            .growth
+            .push(chunk);
     }
 
     /// Adds a part to the open segment. One must be open.
@@ -153,10 +204,11 @@ impl Ring {
         }));
     }
 
-    /// Nothing will follow.
-    pub fn end(&mut self) {
+    /// Nothing will follow here; if it is superseded, another presentation does.
+    pub fn end(&mut self, superseded: bool) {
         self.complete_segment();
         self.ended = true;
+        self.superseded = superseded;
     }
 
     fn tell_names_in_use(&mut self, now: MediaTime) {
@@ -290,6 +342,7 @@ impl Ring {
             presentation: self.presentation.clone(),
             position,
             ended: self.ended,
+            superseded: self.superseded,
             rendition: self.figures(&segments),
             objects: Arc::new(self.objects(&segments, position, next_part.as_ref())),
             segments,
@@ -334,12 +387,28 @@ impl Ring {
                 false => Object::GrowingSegment(segment.sequence),
             };
             objects.insert(segment.path.clone(), object);
+            let chunked = match &self.open {
+                Some(open) if !segment.complete => Chunked::Growing(open.growth.first().clone()),
+                _ => Chunked::Complete(segment.clone()),
+            };
+            if let Some(path) = segment.period.chunked(segment.sequence) {
+                objects.insert(path, Object::Chunked(chunked));
+            }
+        }
+        let next = self.open.as_ref().filter(|_| !self.ended);
+        if let Some(path) = next.and_then(|open| open.period.chunked(open.sequence + 1)) {
+            objects.insert(path, Object::Chunked(Chunked::Next));
         }
         if let Some(path) = next_part {
             objects.insert(path.clone(), Object::NextPart(position));
         }
         objects
     }
+}
+
+/// The template of the names at which segments of a period can be had chunk by chunk.
+fn chunked_template(first: u64, template: Option<&str>) -> Option<Arc<str>> {
+    Some(format!("{CHUNKED}{first}/{}", template?).into())
 }
 
 impl Open {
@@ -351,6 +420,7 @@ impl Open {
         Segment {
             sequence: self.sequence,
             path: self.path.clone(),
+            period: self.period.clone(),
             init: self.opening.init.clone(),
             start: self.opening.start,
             captured: self.opening.captured,
@@ -380,6 +450,7 @@ mod tests {
         cmaf::Timing,
         h264::ParameterSets,
         live::{Answer, Nameless, Naming},
+        time::{Monotonic, PresentationClock},
     };
 
     fn ring(byte_limit: u64) -> Ring {
@@ -392,7 +463,9 @@ mod tests {
         };
         let id = "abc".into();
         let names = Names::new(None, Wall(100_000_000));
-        Ring::new(Arc::new(Presentation { id, timing }), names, byte_limit)
+        let clock = PresentationClock::new(Monotonic(0), Wall(0));
+        let presentation = Presentation { id, timing, clock };
+        Ring::new(Arc::new(presentation), names, byte_limit)
     }
 
     fn push(ring: &mut Ring, discontinuity: bool) {
@@ -404,6 +477,8 @@ mod tests {
             captured: Wall(0),
             discontinuity,
             lost_since: None,
+            segment: Some(Duration::from_secs(1)),
+            chunk: Duration::from_millis(500),
         });
         for _ in 0..2 {
             let media = Media {
@@ -455,6 +530,7 @@ mod tests {
                 window: Duration::from_secs(30),
                 ..ring.presentation.timing
             },
+            clock: ring.presentation.clock,
         });
         for _ in 0..40 {
             push(&mut ring, false);
@@ -498,6 +574,14 @@ mod tests {
             sender.send(Some(self.0(object))).unwrap();
             answer
         }
+
+        fn instead(&self) -> Option<String> {
+            None
+        }
+
+        fn segment_template(&self) -> Option<String> {
+            None
+        }
     }
 
     fn named(say: impl Fn(Nameless) -> String + Send + Sync + 'static) -> Ring {
@@ -511,8 +595,8 @@ mod tests {
     }
 
     /// What a name leads to, among all there are.
-    fn kinds(snapshot: &Snapshot) -> [usize; 5] {
-        let mut counts = [0; 5];
+    fn kinds(snapshot: &Snapshot) -> [usize; 6] {
+        let mut counts = [0; 6];
         for object in snapshot.objects.values() {
             counts[match object {
                 Object::Init(_) => 0,
@@ -520,6 +604,7 @@ mod tests {
                 Object::GrowingSegment(_) => 2,
                 Object::Part(_) => 3,
                 Object::NextPart(_) => 4,
+                Object::Chunked(_) => 5,
             }] += 1;
         }
         counts
@@ -535,7 +620,7 @@ mod tests {
         assert_eq!(&*growing.parts[0].path, "Part/100000.m4s");
         assert_eq!(&*growing.init.path, "Init/100000.mp4");
         assert_eq!(first.next_part.as_deref(), Some("Part/100002.m4s"));
-        assert_eq!(kinds(&first), [1, 0, 1, 2, 1]);
+        assert_eq!(kinds(&first), [1, 0, 1, 2, 1, 0]);
         for _ in 1..40 {
             push(&mut ring, false);
         }
@@ -560,7 +645,7 @@ mod tests {
             push(&mut ring, false);
             let snapshot = ring.snapshot();
             let listed: usize = snapshot.segments.iter().map(|s| s.parts.len()).sum();
-            let [inits, segments, growing, parts, next] = kinds(&snapshot);
+            let [inits, segments, growing, parts, next, _] = kinds(&snapshot);
             assert_eq!((growing, next), (1, 1));
             assert!(parts >= listed && segments + growing >= snapshot.segments.len());
             let distinct: std::collections::HashSet<_> = snapshot
@@ -572,11 +657,109 @@ mod tests {
         }
     }
 
+    /// Begins a segment and gives it a part.
+    fn begin(ring: &mut Ring, start_ms: u64, change: impl FnOnce(&mut Opening)) {
+        let sets = Arc::new(ParameterSets::example(64));
+        let mut opening = Opening {
+            init: ring.init_segment(Bytes::from_static(b"init"), sets, Wall(0)),
+            start: MediaTime(start_ms * 1_000),
+            captured: Wall(0),
+            discontinuity: false,
+            lost_since: None,
+            segment: Some(Duration::from_secs(1)),
+            chunk: Duration::from_millis(500),
+        };
+        change(&mut opening);
+        ring.begin_segment(opening);
+        ring.push_part(Duration::from_secs(1), true, Media::default());
+    }
+
+    /// The names of segments that can be had chunk by chunk, sorted, each with a letter: complete, growing or next.
+    fn chunked(ring: &Ring) -> Vec<String> {
+        let snapshot = ring.snapshot();
+        let mut names: Vec<_> = snapshot
+            .objects
+            .iter()
+            .filter_map(|(name, object)| {
+                let letter = match object {
+                    Object::Chunked(Chunked::Complete(_)) => 'c',
+                    Object::Chunked(Chunked::Growing(_)) => 'g',
+                    Object::Chunked(Chunked::Next) => 'n',
+                    _ => return None,
+                };
+                Some(format!("{letter} {name}"))
+            })
+            .collect();
+        names.sort_unstable_by(|a, b| a[2..].cmp(&b[2..]));
+        names
+    }
+
+    #[test]
+    fn segments_can_be_had_as_they_grow_below_an_address_of_their_period() {
+        let mut ring = ring(u64::MAX);
+        begin(&mut ring, 0, |_| {});
+        begin(&mut ring, 1_000, |_| {});
+        assert_eq!(
+            chunked(&ring),
+            [
+                "c chunked/100/segment-100.m4s",
+                "g chunked/100/segment-101.m4s",
+                "n chunked/100/segment-102.m4s",
+            ]
+        );
+        // What was held for the next segment isn't there any more, rather than being something else.
+        begin(&mut ring, 5_000, |opening| opening.discontinuity = true);
+        assert_eq!(
+            chunked(&ring),
+            [
+                "c chunked/100/segment-100.m4s",
+                "c chunked/100/segment-101.m4s",
+                "g chunked/102/segment-102.m4s",
+                "n chunked/102/segment-103.m4s",
+            ]
+        );
+        ring.end(false);
+        assert_eq!(
+            chunked(&ring).last().unwrap(),
+            "c chunked/102/segment-102.m4s"
+        );
+    }
+
+    #[test]
+    fn a_segment_far_from_its_place_or_of_another_pace_begins_a_period() {
+        let mut ring = ring(u64::MAX);
+        let starts = |ring: &Ring| {
+            let mut periods: Vec<_> = ring.listed.iter().map(|s| s.period.sequence).collect();
+            periods.dedup();
+            periods
+        };
+        // Never half a second from whole seconds, which is what their period says of them.
+        for start in [0, 1_000, 2_200, 2_900, 4_240, 5_300, 6_300] {
+            begin(&mut ring, start, |_| {});
+        }
+        begin(&mut ring, 7_300, |opening| opening.segment = None);
+        begin(&mut ring, 9_800, |opening| opening.segment = None);
+        begin(&mut ring, 10_800, |opening| {
+            opening.segment = None;
+            opening.chunk = Duration::from_secs(1);
+        });
+        ring.end(false);
+        assert_eq!(starts(&ring), [100, 105, 107, 109]);
+    }
+
+    #[test]
+    fn without_a_template_segments_are_to_be_had_when_complete_and_no_sooner() {
+        let mut ring = named(|object| format!("{:?}/{}", object.kind, object.number));
+        push(&mut ring, false);
+        push(&mut ring, false);
+        assert!(chunked(&ring).is_empty());
+    }
+
     #[test]
     fn an_end_completes_the_segment_and_hints_nothing() {
         let mut ring = ring(u64::MAX);
         push(&mut ring, false);
-        ring.end();
+        ring.end(false);
         let snapshot = ring.snapshot();
         assert!(snapshot.ended && snapshot.next_part.is_none() && snapshot.segments[0].complete);
         assert_eq!(

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
-use super::{InitSegment, Part, Segment};
-use crate::cmaf::Timing;
+use super::{Chunks, InitSegment, Part, Segment};
+use crate::{cmaf::Timing, time::PresentationClock};
 
 /// How far a rendition has been published: every segment before `sequence` is complete, and `parts` parts of that one.
 /// It is also the name of the part that comes next.
@@ -21,6 +21,8 @@ pub struct Presentation {
     pub id: Arc<str>,
     /// Its timing.
     pub timing: Timing,
+    /// The clock of its presentation times.
+    pub clock: PresentationClock,
 }
 
 /// What is measured and known of the one rendition.
@@ -41,6 +43,8 @@ pub struct Snapshot {
     pub position: Position,
     /// Nothing will follow in this presentation.
     pub ended: bool,
+    /// It ended because another one takes over.
+    pub superseded: bool,
     /// Figures of the rendition.
     pub rendition: Rendition,
     /// Listed segments, oldest first; the last is growing unless `ended`.
@@ -66,4 +70,17 @@ pub enum Object {
     NextPart(Position),
     /// The growing segment: hold the request until it is complete, which is when the sequence passes this one.
     GrowingSegment(u64),
+    /// A segment at the address at which it can be had while it grows.
+    Chunked(Chunked),
+}
+
+/// How far a segment is that can be had while it grows.
+#[derive(Clone, Debug)]
+pub enum Chunked {
+    /// It is complete.
+    Complete(Arc<Segment>),
+    /// It grows: send its chunks as they come.
+    Growing(Chunks),
+    /// It comes next: hold the request until it grows.
+    Next,
 }

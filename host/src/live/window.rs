@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Frame, Snapshot};
+use super::{Edge, EdgeChunk, Frame, Snapshot};
 
 /// How many presentations that ended stay available: players of the last one may still be reading its tail.
 const REMEMBERED: usize = 2;
@@ -13,6 +13,7 @@ const REMEMBERED: usize = 2;
 pub struct Live {
     current: watch::Sender<Option<Arc<Snapshot>>>,
     ended: ArcSwap<Vec<Arc<Snapshot>>>,
+    edge: watch::Sender<Edge>,
     frames: watch::Sender<Option<Frame>>,
 }
 
@@ -21,6 +22,7 @@ impl Default for Live {
         Self {
             current: watch::Sender::new(None),
             ended: ArcSwap::default(),
+            edge: watch::Sender::default(),
             frames: watch::Sender::new(None),
         }
     }
@@ -35,6 +37,17 @@ impl Live {
     /// Wakes with every part, every segment, every end and every new presentation.
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.current.subscribe()
+    }
+
+    /// The newest chunks. Wakes with every one; who is slow finds several, and at last another place to go on.
+    pub fn edge(&self) -> watch::Receiver<Edge> {
+        self.edge.subscribe()
+    }
+
+    /// Adds a chunk to the newest end of the stream. The publisher calls this with every one, before the part that it
+    /// belongs to is complete.
+    pub fn push(&self, chunk: EdgeChunk) {
+        self.edge.send_modify(|edge| edge.push(chunk));
     }
 
     /// The picture that was published last. Wakes with every one; who is slow misses some.
@@ -74,6 +87,9 @@ impl Live {
             let surplus = ended.len().saturating_sub(REMEMBERED);
             ended.drain(..surplus);
             self.ended.store(Arc::new(ended));
+        }
+        if snapshot.ended {
+            self.edge.send_modify(Edge::end);
         }
         self.current.send_replace(Some(snapshot));
     }

@@ -263,6 +263,12 @@ fn plugins(all: &[PluginStatus], to: &mut Exposition) {
         all.iter()
             .map(|status| (plugin(status), status.restarts as f64)),
     );
+    to.gauge(
+        "picam_plugin_benched_instances",
+        "Instances of the plugin that died more often in a row than they may, and have not run since.",
+        all.iter()
+            .map(|status| (plugin(status), status.benched as f64)),
+    );
     to.counter(
         "picam_plugin_answer_cache_hits_total",
         "Questions of who may watch that an answer from before covered, so that there was no call.",

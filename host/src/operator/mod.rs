@@ -6,6 +6,7 @@
 //! the numbers are called outside.
 
 mod exposition;
+pub(crate) mod fuzzing;
 mod guard;
 mod metrics;
 mod plugins;

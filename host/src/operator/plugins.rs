@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::status::date;
 use crate::plugin::{Hook, HookStatus, Metric, Outcome, PluginStatus, Reloads};
 
 #[derive(Debug, Serialize)]
@@ -21,6 +20,7 @@ pub(super) struct Plugin {
     failures: u64,
     traps: u64,
     restarts: u64,
+    benched_instances: usize,
     answer_cache_hits: u64,
     memory_bytes: usize,
     last_error: Option<String>,
@@ -74,6 +74,7 @@ impl From<PluginStatus> for Plugin {
             failures: status.failures,
             traps: status.traps,
             restarts: status.restarts,
+            benched_instances: status.benched,
             answer_cache_hits: status.cache_hits,
             memory_bytes: status.memory,
             last_error: status.last_error,
@@ -117,7 +118,7 @@ impl From<Reloads> for ReloadFacts {
                     } => ("rolled_back", Some(generation), Some(cause)),
                 };
                 LastReload {
-                    at: date(last.at),
+                    at: last.at.date_time(),
                     outcome,
                     generation,
                     cause,

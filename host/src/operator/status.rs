@@ -6,7 +6,6 @@ use super::{State, process::Started};
 use crate::{
     live::{Object, Snapshot},
     stream::Health,
-    time::Wall,
 };
 
 #[derive(Debug, Serialize)]
@@ -118,14 +117,14 @@ impl Status {
         let counts = &state.stream;
         let viewers = &state.viewers;
         let (cause, lost_since) = match &health {
-            Health::Lost { since, cause, .. } => (Some(cause.clone()), Some(date(*since))),
+            Health::Lost { since, cause, .. } => (Some(cause.clone()), Some(since.date_time())),
             _ => (None, None),
         };
         Self {
             host: Host {
                 name: env!("CARGO_PKG_NAME"),
                 version: env!("CARGO_PKG_VERSION"),
-                started: date(started.wall()),
+                started: started.wall().date_time(),
                 uptime_seconds: started.uptime().as_secs_f64(),
             },
             stream: Stream {
@@ -194,7 +193,10 @@ impl Window {
             Object::Init(init) => init.data.len() as u64,
             Object::Segment(segment) => segment.media.len,
             // Their bytes are those of their segment.
-            Object::Part(_) | Object::NextPart(_) | Object::GrowingSegment(_) => 0,
+            Object::Part(_)
+            | Object::NextPart(_)
+            | Object::GrowingSegment(_)
+            | Object::Chunked(_) => 0,
         });
         let growing = window.segments.iter().filter(|segment| !segment.complete);
         let growing = growing
@@ -237,29 +239,5 @@ pub(super) fn name(health: &Health) -> &'static str {
         Health::Live => STATES[1],
         Health::Lost { .. } => STATES[2],
         Health::Ended => STATES[3],
-    }
-}
-
-/// As RFC 3339 has it, in UTC, to the millisecond.
-pub(super) fn date(wall: Wall) -> String {
-    let micros = i64::try_from(wall.0).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_microsecond(micros) {
-        Ok(date) => format!("{date:.3}"),
-        // After the year 9999.
-        Err(_) => micros.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_utc_to_the_millisecond() {
-        assert_eq!(date(Wall(0)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(
-            date(Wall(1_700_000_000_123_456)),
-            "2023-11-14T22:13:20.123Z"
-        );
     }
 }

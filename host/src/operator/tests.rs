@@ -46,6 +46,7 @@ impl Plugins for OnePlugin {
             failures: 2,
             traps: 1,
             restarts: 1,
+            benched: 0,
             cache_hits: 0,
             last_error: Some("plugin clock: it trapped".into()),
             memory: 65_536,

@@ -13,6 +13,9 @@ pub trait Artist: Send + Sync + 'static {
     /// Draws on a picture. Never dropped before it is ready.
     fn draw(&self, frame: Frame) -> Drawn<'_>;
 
+    /// Whether his last drawing stays where he fails.
+    fn keeps_last(&self) -> bool;
+
     /// Another number means that what was drawn before doesn't count any more.
     fn edition(&self) -> u64;
 }
@@ -20,7 +23,7 @@ pub trait Artist: Send + Sync + 'static {
 /// Keeps a layer of the board up to date, as long as pictures come.
 ///
 /// The artist is asked about the newest picture that his last drawing doesn't hold for. Where he fails there is no
-/// drawing, and he is asked about the next picture.
+/// drawing, or his last one if he keeps that, and he is asked about the next picture.
 pub async fn follow(
     artist: impl Artist,
     mut frames: watch::Receiver<Option<Frame>>,
@@ -44,6 +47,7 @@ pub async fn follow(
         }
         let (operations, until) = match artist.draw(frame).await {
             Some(drawing) => (drawing.operations, drawing.until),
+            None if artist.keeps_last() => (lies.clone(), MediaTime(0)),
             None => (Vec::new(), MediaTime(0)),
         };
         last = Some((frame, edition, until));
@@ -59,7 +63,7 @@ mod tests {
     use std::{
         sync::{
             Mutex,
-            atomic::{AtomicU64, Ordering},
+            atomic::{AtomicBool, AtomicU64, Ordering},
         },
         time::Duration,
     };
@@ -96,6 +100,7 @@ mod tests {
     struct Sketch {
         asked: Mutex<Vec<u64>>,
         edition: AtomicU64,
+        keeps_last: AtomicBool,
         /// Pictures that a drawing holds for, itself included.
         holds: AtomicU64,
         /// A drawing is ready when there are as many permits.
@@ -107,6 +112,7 @@ mod tests {
             Self {
                 asked: Mutex::default(),
                 edition: AtomicU64::new(1),
+                keeps_last: AtomicBool::new(false),
                 holds: AtomicU64::new(1),
                 open: watch::Sender::new(true),
             }
@@ -126,6 +132,10 @@ mod tests {
                     until: MediaTime((n + self.0.holds.load(Ordering::SeqCst)) * 40_000),
                 })
             })
+        }
+
+        fn keeps_last(&self) -> bool {
+            self.0.keeps_last.load(Ordering::SeqCst)
         }
 
         fn edition(&self) -> u64 {
@@ -218,5 +228,14 @@ mod tests {
             stage.drawn(),
             [(15, line(15)), (21, vec![]), (30, line(30))]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_artist_who_keeps_his_last_drawing_is_asked_again_all_the_same() {
+        let stage = Stage::new();
+        stage.artist.0.keeps_last.store(true, Ordering::SeqCst);
+        stage.show([7, 8, 14, 15]).await;
+        assert_eq!(stage.asked(), [7, 8, 14, 15]);
+        assert_eq!(stage.drawn(), [(8, line(8)), (15, line(15))]);
     }
 }

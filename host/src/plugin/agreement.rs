@@ -62,6 +62,18 @@ impl Agreement {
                 plugins[other].name
             );
         }
+        if let Some(namer) = namer.map(|namer| plugins[namer])
+            && let Some(index) = merged.iter().position(DocumentSpec::is_mpd)
+            && !namer.has_segment_template()
+        {
+            bail!(
+                "plugin {} writes DASH (`{}`), which wants the names of all segments as one template, and those that plugin \
+                 {namer} gives are none; load one of them, or configure {namer} so that nothing but the number differs",
+                plugins[writers[index]].name,
+                merged[index].path,
+                namer = namer.name,
+            );
+        }
         Ok(Self {
             timing,
             documents: merged.into(),

@@ -5,6 +5,10 @@ use wasmtime::UpdateDeadline;
 
 use super::failure::Exceeded;
 
+/// What a call may use on a thread that has other things to do: longer than what is called there takes, and too short for
+/// anybody to notice.
+pub(super) const BRIEF: Duration = Duration::from_millis(2);
+
 /// The processor time that one call may use.
 ///
 /// It is the thread's own time that counts, not the clock on the wall: on a machine that is busy with something else, a
@@ -16,6 +20,9 @@ pub(super) struct Budget {
     /// Configuration key of the limit.
     key: &'static str,
     started: Option<Duration>,
+    /// Another thread has more time for it.
+    brief: bool,
+    spent: bool,
 }
 
 impl Budget {
@@ -24,7 +31,23 @@ impl Budget {
             limit,
             key,
             started: None,
+            brief: false,
+            spent: false,
         }
+    }
+
+    /// For a call on a thread that has other things to do, from this point of the thread's time on.
+    pub(super) fn brief(started: Duration) -> Self {
+        Self {
+            started: Some(started),
+            brief: true,
+            ..Self::new(BRIEF, "call-time")
+        }
+    }
+
+    /// The call was broken off for no other reason than that it isn't as quick as was thought.
+    pub(super) fn was_too_brief(&self) -> bool {
+        self.brief && self.spent
     }
 
     /// Called from within the plugin's thread at every tick: goes on for another one, or ends the call.
@@ -34,6 +57,7 @@ impl Budget {
         if now.saturating_sub(started) < self.limit {
             Ok(UpdateDeadline::Continue(1))
         } else {
+            self.spent = true;
             Err(Exceeded::Time {
                 limit: self.limit,
                 key: self.key,

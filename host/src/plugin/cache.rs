@@ -9,21 +9,24 @@ use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use crate::private_directory::PrivateDirectory;
+use super::weight;
+use crate::private_directory::{PrivateDirectory, default_base};
 
 /// Begins every entry. Its number changes with the layout.
 const MAGIC: &[u8; 8] = b"picamc01";
 /// Bytes before the compiled code: magic and the code's SHA-256.
 const HEAD: usize = MAGIC.len() + 32;
+/// Bytes of an entry. The largest plugins there are, in Python, take a tenth of it.
+const ENTRY_MOST: u64 = 1 << 30;
 /// How many entries stay. A plugin has one for each of its versions and each of the host's.
 const ENTRIES_MOST: usize = 64;
 const SUFFIX: &str = ".compiled";
 
 /// Compiled plugins, kept from one start to the next.
 ///
-/// Compiled code runs with the host's own rights, so it is taken from a directory of this user alone, and an entry says by
-/// a checksum that it is what was written. An entry is named after the component's hash
-/// and that of the compiler and its settings. Whatever is wrong with the directory costs time, never the start.
+/// Compiled code runs with the host's own rights, so the directory must be this user's alone, and an entry says by a
+/// checksum that it is what was written. An entry is named after the component's hash and that of the compiler and its
+/// settings. Whatever is wrong with the directory costs time, never the start.
 #[derive(Debug)]
 pub(super) struct Cache(PrivateDirectory);
 
@@ -37,16 +40,7 @@ pub(super) enum Origin {
 /// The directory for compiled plugins, unless the configuration names another: that of the XDG base directory
 /// specification, of systemd's `CacheDirectory=`, or of the system.
 pub fn default_cache_dir() -> PathBuf {
-    let from = |variable: &str| {
-        std::env::var_os(variable)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let base = from("CACHE_DIRECTORY")
-        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("picam-host")))
-        .or_else(|| Some(from("HOME")?.join(".cache/picam-host")))
-        .unwrap_or_else(|| PathBuf::from("/var/cache/picam-host"));
-    base.join("plugins")
+    default_base("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache", "/var/cache").join("plugins")
 }
 
 /// Whether compiled plugins can be kept in a directory: it is opened, or made, as at a start, and written to.
@@ -57,8 +51,10 @@ pub fn check_cache_dir(path: &Path) -> anyhow::Result<()> {
     const PROBE: &str = "probe.compiled";
     let cache = Cache::open(path)?;
     cache.write(PROBE, b"")?;
-    let removed = cache.0.remove(PROBE);
-    removed.with_context(|| format!("removing {}", path.join(PROBE).display()))
+    cache
+        .0
+        .remove(PROBE)
+        .with_context(|| format!("removing {}", path.join(PROBE).display()))
 }
 
 impl Cache {
@@ -68,7 +64,7 @@ impl Cache {
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let Some(mut entry) = self.0.read(name)? else {
+        let Some(mut entry) = self.0.read(name, ENTRY_MOST)? else {
             return Ok(None);
         };
         if entry.len() < HEAD || entry[..MAGIC.len()] != *MAGIC {
@@ -81,8 +77,10 @@ impl Cache {
         Ok(Some(code))
     }
 
+    /// Not lasting: what a power cut makes of an entry is seen by its checksum.
     fn write(&self, name: &str, code: &[u8]) -> anyhow::Result<()> {
-        self.0.write(name, &[MAGIC, &Sha256::digest(code), code])?;
+        self.0
+            .write(name, &[MAGIC, &Sha256::digest(code), code], false)?;
         self.prune()
     }
 
@@ -102,7 +100,8 @@ impl Cache {
         entries.sort();
         let surplus = entries.len().saturating_sub(ENTRIES_MOST);
         for (_, name) in &entries[..surplus] {
-            self.0.remove(name).context("removing an old entry")?;
+            let name = name.to_string_lossy();
+            self.0.remove(&name).context("removing an old entry")?;
         }
         Ok(())
     }
@@ -131,6 +130,7 @@ pub(super) fn compile(
             ),
         }
     }
+    weight::check(component)?;
     let code = engine
         .precompile_component(component)
         .map_err(anyhow::Error::from)

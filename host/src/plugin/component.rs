@@ -1,7 +1,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use wasmparser::{Parser, Payload, Validator};
 
-use super::{hook::Hook, suggest::list};
+use super::{Grants, hook::Hook, suggest::list, weight};
 
 /// The package whose interfaces make up the contract, and the version that this host speaks.
 const PACKAGE: &str = "picam:plugin/";
@@ -43,6 +43,7 @@ pub fn component(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 }
 
 fn from_core_module(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    weight::check(module)?;
     // wit-component takes for granted that a module is whole: a truncated one made it panic.
     Validator::new()
         .validate_all(module)
@@ -106,6 +107,13 @@ impl Shape {
             Contract::Ours(interface) => Some(interface),
             _ => None,
         })
+    }
+
+    /// What it must be granted before all that it imports works.
+    pub(super) fn grants(&self) -> impl Iterator<Item = &'static str> {
+        Grants::NAMES
+            .into_iter()
+            .filter(|grant| self.imports().any(|import| import == *grant))
     }
 
     /// Everything that it imports, by its full name.
@@ -275,6 +283,6 @@ mod tests {
         assert!(error(b"\x7fELF....").contains("compiled code"));
         assert!(error(b" (component)").contains("text"));
         assert!(error(b"#!/bin/sh").contains("not WebAssembly"));
-        assert!(error(b"\0asm\x01\0\0\0\x01").contains("damaged core module"));
+        assert!(error(b"\0asm\x01\0\0\0\x01").contains("damaged"));
     }
 }

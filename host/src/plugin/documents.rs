@@ -11,7 +11,7 @@ const DOCUMENTS_MOST: usize = 32;
 /// Bytes of a document's path, and of a content type.
 const NAME_MOST: usize = 100;
 /// Addresses below `/cam/` that the host answers itself.
-const HOST_NAMES: [&str; 4] = ["live.mp4", "snapshot.jpg", "mjpeg", "overlay"];
+const HOST_NAMES: [&str; 5] = ["live.mp4", "snapshot.jpg", "mjpeg", "overlay", "time"];
 
 /// Turns what a plugin says of its documents into our own type, or says what is wrong with it.
 pub(super) fn check(documents: Vec<playlist::Document>) -> Result<Vec<DocumentSpec>, String> {
@@ -59,6 +59,7 @@ fn check_one(document: playlist::Document) -> Result<DocumentSpec, String> {
         },
         content_type: document.content_type,
         reads: inputs::check(reads)?,
+        stale_if_error: true,
     })
 }
 

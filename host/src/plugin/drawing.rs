@@ -19,9 +19,9 @@ const PNGS_MOST: usize = 1 << 20;
 /// Pixels of an image: what is larger than the pictures that we draw on is no use, and browsers need four bytes for each.
 const PIXELS_MOST: u64 = 1_920 * 1_080;
 /// Thousandths. A thing may begin or end beside the picture, by up to the picture's own size.
-const POSITIONS: RangeInclusive<i32> = -1_000..=2_000;
+pub(super) const POSITIONS: RangeInclusive<i32> = -1_000..=2_000;
 /// Thousandths.
-const SIZES: RangeInclusive<u32> = 1..=1_000;
+pub(super) const SIZES: RangeInclusive<u32> = 1..=1_000;
 
 /// Turns what a plugin wants drawn into our own type, or says what is wrong with it. Images that are `known` are taken
 /// from there.

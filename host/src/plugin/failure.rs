@@ -54,6 +54,12 @@ pub enum CallError {
         /// Why it failed last.
         cause: String,
     },
+    /// The generation was rolled back while the call waited for its turn. Another one serves.
+    #[error("plugin {plugin} was replaced before the call's turn came")]
+    RolledBack {
+        /// Name of the plugin.
+        plugin: String,
+    },
     /// Too many calls wait for the plugin already. That is nothing it did wrong.
     #[error(
         "plugin {plugin} has more to do than it can: the call was given up before its turn came"
@@ -110,6 +116,11 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
         line.push(')');
     }
     line
+}
+
+/// An error that repeats what stands in a stranger's file, as one line.
+pub(super) fn flattened(error: anyhow::Error) -> anyhow::Error {
+    anyhow::Error::msg(flat(&format!("{error:#}")))
 }
 
 /// Whether a call ended because it handed over more bytes than it may.

@@ -1,20 +1,28 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use wasmtime::component::Component;
 
 use super::{
-    PluginOrigin, PluginSpec,
+    PluginOrigin, PluginSpec, Storage,
     bindings::exports::picam::plugin::{lifecycle, playlist::KeyValue},
     cache::{self, Cache},
     component::{self, Shape},
     engine::Runtime,
-    failure::flat,
+    failure::{flat, flattened},
     grants::Grants,
+    health::Restarts,
     hook::Hook,
     host::Shared,
     instance::{Instance, Template},
     lookup,
+    policy::PlaylistFailure,
     suggest::{list, suggest},
     trying::{self, Facts},
 };
@@ -43,8 +51,11 @@ pub(super) struct Generation {
     pub(super) origin: PluginOrigin,
     pub(super) facts: Facts,
     pub(super) shared: Arc<Shared>,
+    pub(super) restarts: Restarts,
     /// Whether the code came out of the cache.
     pub(super) code: cache::Origin,
+    /// It failed, and another one serves again: what still waits for it is to go there.
+    rolled_back: AtomicBool,
     template: Template,
     config: Vec<KeyValue>,
 }
@@ -62,21 +73,28 @@ impl Generation {
     ) -> anyhow::Result<Self> {
         let what = || format!("plugin `{}` can't be used", flat(&spec.file));
         let origin = lookup::find(&spec.file, directories).with_context(what)?;
-        Self::load_from(runtime, spec, origin, cache, shared).with_context(what)
+        let file = lookup::read(&origin).with_context(what)?;
+        Self::of_file(runtime, spec, origin, file, cache, shared).with_context(what)
     }
 
-    fn load_from(
+    /// The same from the file's bytes on.
+    pub(super) fn of_file(
         runtime: &Arc<Runtime>,
         spec: &PluginSpec,
         origin: PluginOrigin,
+        file: Vec<u8>,
         cache: Option<&Cache>,
         shared: Arc<Shared>,
     ) -> anyhow::Result<Self> {
-        let component = component::component(lookup::read(&origin)?)?;
-        let shape = Shape::of(&component)?;
-        shape.check()?;
-        let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
-        Self::of_code(runtime, spec, origin, &shape, (&code, from), shared)
+        let load = || {
+            let component = component::component(file)?;
+            let shape = Shape::of(&component)?;
+            shape.check()?;
+            warn_of_missing(&shape, &origin, spec);
+            let (code, from) = cache::compile(&runtime.engine, &component, cache)?;
+            Self::of_code(runtime, spec, origin, &shape, (&code, from), shared)
+        };
+        load().map_err(flattened)
     }
 
     /// The same from compiled code on.
@@ -89,6 +107,7 @@ impl Generation {
         shared: Arc<Shared>,
     ) -> anyhow::Result<Self> {
         let grants = grants(shape, &origin, spec);
+        check_storage(spec, shape, grants)?;
         let template = Template::new(runtime.clone(), code, spec.limits, grants)?;
 
         // What is stored while it is tried doesn't stay.
@@ -106,7 +125,18 @@ impl Generation {
             .map(|(key, value)| KeyValue { key, value })
             .collect();
         init(&mut instance, &config)?;
-        let facts = trying::try_out(&mut instance, &template)?;
+        let mut facts = trying::try_out(&mut instance, &template)?;
+        let policy = spec.failure_policy;
+        if let Some(hook) = policy.set_in_vain(|hook| template.has(hook)) {
+            let hook = hook.name();
+            bail!(
+                "its `failure-policy` says what happens where its `{hook}` fails, and it has no `{hook}`; take that key out"
+            );
+        }
+        let stale = policy.playlist.unwrap_or_default() == PlaylistFailure::StaleIfError;
+        for document in &mut facts.documents {
+            document.stale_if_error = stale;
+        }
 
         Ok(Self {
             name,
@@ -115,7 +145,9 @@ impl Generation {
             origin,
             facts,
             shared,
+            restarts: spec.restarts,
             code: from,
+            rolled_back: AtomicBool::new(false),
             template,
             config,
         })
@@ -130,9 +162,23 @@ impl Generation {
         Ok(instance)
     }
 
+    /// From here on it isn't called any more.
+    pub(super) fn roll_back(&self) {
+        self.rolled_back.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_rolled_back(&self) -> bool {
+        self.rolled_back.load(Ordering::Relaxed)
+    }
+
     /// Whether this plugin takes part in a decision.
     pub(super) fn has(&self, hook: Hook) -> bool {
         self.template.has(hook)
+    }
+
+    /// Whether it names segments so that one template says how.
+    pub(super) fn has_segment_template(&self) -> bool {
+        self.facts.segment_template.is_some()
     }
 
     /// Whether instances have state that is to survive a swap.
@@ -143,21 +189,41 @@ impl Generation {
 
 /// What the plugin may call. A plugin that came with the host has what it needs.
 fn grants(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) -> Grants {
-    let mut grants = spec.grants;
-    for import in shape.imports().filter(|name| Grants::NAMES.contains(name)) {
-        match origin {
-            PluginOrigin::Stock(_) => grants
-                .add(import)
-                .expect("it is one of the names that there are"),
-            PluginOrigin::File(_) if grants.has(import) => {}
-            PluginOrigin::File(_) => tracing::warn!(
-                "plugin `{}` imports `{import}`, which it has not been granted: should it call it, that call fails; to \
-                 allow it, add \"{import}\" to `grants` in its [[plugin]] table",
-                flat(&spec.file)
-            ),
-        }
+    match origin {
+        PluginOrigin::Stock(_) => shape.grants().fold(spec.grants, Grants::with),
+        PluginOrigin::File(_) => spec.grants,
     }
-    grants
+}
+
+fn warn_of_missing(shape: &Shape, origin: &PluginOrigin, spec: &PluginSpec) {
+    let held = grants(shape, origin, spec);
+    for grant in shape.grants().filter(|grant| !held.has(grant)) {
+        tracing::warn!(
+            "plugin `{}` imports `{grant}`, which it has not been granted: should it call it, that call fails; to allow \
+             it, add \"{grant}\" to `grants` in its [[plugin]] table",
+            flat(&spec.file)
+        );
+    }
+}
+
+/// Who asks for what it stores to be kept means a plugin that stores something.
+fn check_storage(spec: &PluginSpec, shape: &Shape, grants: Grants) -> anyhow::Result<()> {
+    if spec.storage == Storage::Memory {
+        return Ok(());
+    }
+    if !shape.imports().any(|import| import == "kv") {
+        bail!(
+            "what it stores is to be persistent, and it stores nothing: it doesn't import `kv`; take `kv` out of its \
+             [[plugin]] table"
+        );
+    }
+    if !grants.kv {
+        bail!(
+            "what it stores is to be persistent, and it may not store anything; add \"kv\" to `grants` in its [[plugin]] \
+             table"
+        );
+    }
+    Ok(())
 }
 
 fn init(instance: &mut Instance, config: &[KeyValue]) -> anyhow::Result<()> {

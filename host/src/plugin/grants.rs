@@ -25,6 +25,13 @@ impl Grants {
         metrics: true,
     };
 
+    /// These and one more, of [`Grants::NAMES`].
+    pub(super) fn with(mut self, name: &'static str) -> Self {
+        self.add(name)
+            .expect("it is one of the names that there are");
+        self
+    }
+
     /// Adds the grant of this name. An unknown name is an error that says which there are.
     pub fn add(&mut self, name: &str) -> Result<(), UnknownGrant> {
         match name {

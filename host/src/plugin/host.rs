@@ -9,7 +9,9 @@ use super::{
     bindings::picam::plugin::{clock, kv, log, metrics, random, types},
     budget::Budget,
     failure::{Ungranted, flat},
+    kept::Desk,
     limits::Meter,
+    store::Store,
 };
 use crate::{line_gate::LineGate, time::Wall};
 
@@ -24,17 +26,28 @@ const METRIC_NAME_MOST: usize = 100;
 /// What the instances of one generation share, and what outlives each of them.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    kv: Mutex<Store>,
+    pub(super) kv: Arc<Mutex<Store>>,
+    /// Where to tell of changes, if what is stored is kept in a file.
+    desk: Option<Arc<Desk>>,
     /// Of all generations: figures go on.
     metrics: Arc<Mutex<BTreeMap<String, Metric>>>,
 }
 
 impl Shared {
+    /// With what was stored before, and is kept.
+    pub(super) fn kept(kv: Arc<Mutex<Store>>, desk: Arc<Desk>) -> Self {
+        Self {
+            kv,
+            desk: Some(desk),
+            metrics: Arc::default(),
+        }
+    }
+
     /// A copy to try things on.
     pub(super) fn fork(&self) -> Self {
         Self {
-            kv: Mutex::new(locked(&self.kv).clone()),
-            metrics: Arc::default(),
+            kv: self.copied(),
+            ..Self::default()
         }
     }
 
@@ -42,9 +55,27 @@ impl Shared {
     /// what it wrote goes with it, and this one is as it was.
     pub(super) fn handed_on(&self) -> Self {
         Self {
-            kv: Mutex::new(locked(&self.kv).clone()),
+            kv: self.copied(),
+            desk: self.desk.clone(),
             metrics: self.metrics.clone(),
         }
+    }
+
+    fn copied(&self) -> Arc<Mutex<Store>> {
+        Arc::new(Mutex::new(locked(&self.kv).clone()))
+    }
+
+    /// Changes what is stored.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = locked(&self.kv);
+        let before = store.version;
+        let result = change(&mut store);
+        let changed = store.version != before;
+        drop(store);
+        if changed && let Some(desk) = &self.desk {
+            desk.ring();
+        }
+        result
     }
 
     /// The plugin's own figures, by name.
@@ -63,65 +94,8 @@ pub enum Metric {
 }
 
 /// No code that can panic runs under these locks but our own few lines, and what they guard is whole between statements.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The small store of `kv`.
-#[derive(Clone, Debug, Default)]
-struct Store {
-    values: BTreeMap<String, Vec<u8>>,
-    /// Bytes of all keys and values.
-    size: usize,
-}
-
-impl Store {
-    const SIZE_MOST: usize = 64 << 10;
-    const KEY_MOST: usize = 256;
-
-    fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), String> {
-        if key.len() > Self::KEY_MOST {
-            return Err(format!(
-                "the key has {} bytes; at most {} are allowed",
-                key.len(),
-                Self::KEY_MOST
-            ));
-        }
-        let freed = self.values.get(&key).map_or(0, |old| key.len() + old.len());
-        let size = self.size - freed + key.len() + value.len();
-        if size > Self::SIZE_MOST {
-            return Err(format!(
-                "keys and values would take {size} bytes; at most {} are allowed",
-                Self::SIZE_MOST
-            ));
-        }
-        self.values.insert(key, value);
-        self.size = size;
-        Ok(())
-    }
-
-    /// Sets or deletes if the value is the expected one. Whether it was.
-    fn replace(
-        &mut self,
-        key: String,
-        expected: Option<&[u8]>,
-        value: Option<Vec<u8>>,
-    ) -> Result<bool, String> {
-        if self.values.get(&key).map(Vec::as_slice) != expected {
-            return Ok(false);
-        }
-        match value {
-            Some(value) => self.set(key, value)?,
-            None => self.delete(&key),
-        }
-        Ok(true)
-    }
-
-    fn delete(&mut self, key: &str) {
-        if let Some(old) = self.values.remove(key) {
-            self.size -= key.len() + old.len();
-        }
-    }
 }
 
 /// What belongs to one instance: the data of its Wasmtime store.
@@ -258,7 +232,7 @@ impl kv::Host for HostState {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
         self.demand("kv")?;
-        Ok(locked(&self.shared.kv).set(key, value))
+        Ok(self.shared.change(|store| store.set(key, value)))
     }
 
     fn replace(
@@ -268,12 +242,14 @@ impl kv::Host for HostState {
         value: Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<bool, String>> {
         self.demand("kv")?;
-        Ok(locked(&self.shared.kv).replace(key, expected.as_deref(), value))
+        Ok(self
+            .shared
+            .change(|store| store.replace(key, expected.as_deref(), value)))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
         self.demand("kv")?;
-        locked(&self.shared.kv).delete(&key);
+        self.shared.change(|store| store.delete(&key));
         Ok(())
     }
 
@@ -315,42 +291,6 @@ pub(crate) fn line_gate() -> LineGate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_store_names_the_limit_that_it_keeps() {
-        let mut store = Store::default();
-        store.set("a".into(), vec![0; 60 << 10]).unwrap();
-        let error = store.set("b".into(), vec![0; 10 << 10]).unwrap_err();
-        assert!(error.contains("65536"), "{error}");
-        store.set("a".into(), vec![0; 10]).unwrap();
-        store.set("b".into(), vec![0; 10 << 10]).unwrap();
-        store.delete("b");
-        store.delete("b");
-        assert_eq!(store.size, 11);
-        assert!(
-            store
-                .set("k".repeat(257), vec![])
-                .unwrap_err()
-                .contains("256")
-        );
-    }
-
-    #[test]
-    fn of_two_who_replace_what_they_saw_the_second_is_told_that_it_changed() {
-        let mut store = Store::default();
-        let key = || "key".to_owned();
-        assert_eq!(store.replace(key(), None, Some(vec![1])), Ok(true));
-        assert_eq!(store.replace(key(), None, Some(vec![2])), Ok(false));
-        assert_eq!(store.values["key"], [1]);
-        assert_eq!(store.replace(key(), Some(&[1]), Some(vec![2, 3])), Ok(true));
-        assert_eq!(store.replace(key(), Some(&[1]), None), Ok(false));
-        assert_eq!(store.replace(key(), Some(&[2, 3]), None), Ok(true));
-        assert_eq!(store.size, 0);
-        let error = store
-            .replace("k".repeat(257), None, Some(vec![]))
-            .unwrap_err();
-        assert!(error.contains("256"), "{error}");
-    }
 
     #[test]
     fn a_fork_sees_what_was_stored_and_changes_nothing() {

@@ -1,4 +1,7 @@
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use wasmtime::{
     Store,
@@ -103,6 +106,7 @@ impl Template {
                 store,
                 exports,
                 limits: self.limits,
+                hurried: None,
                 window: None,
             }),
             Err(error) => Err(Trapped::new(
@@ -213,14 +217,20 @@ pub(super) struct Instance {
     store: Store<HostState>,
     exports: Exports,
     limits: Limits,
+    /// Since when, by the thread's own time, it is called on a thread that has other things to do.
+    hurried: Option<Duration>,
     /// The window that was lowered last. Several documents are written from each.
     window: Option<(Weak<Snapshot>, Arc<Presentation>)>,
 }
 
 /// A call that didn't return, in one line: which, why, and in which functions.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Trapped(String);
+#[error("{line}")]
+pub(super) struct Trapped {
+    line: String,
+    /// It was in a hurry, and might have returned on another thread.
+    pub(super) hurried: bool,
+}
 
 impl Trapped {
     fn new(what: &str, error: &wasmtime::Error, state: &mut HostState, limits: Limits) -> Self {
@@ -237,7 +247,10 @@ impl Trapped {
         if let Some(words) = state.last_words.take() {
             line += &format!("; the last error it logged: {words}");
         }
-        Self(line)
+        Self {
+            line,
+            hurried: state.budget.was_too_brief(),
+        }
     }
 }
 
@@ -371,12 +384,20 @@ impl Instance {
         self.limits
     }
 
+    /// From here on calls of hooks are broken off that don't return at once. `None`: they have all the time that they may.
+    pub(super) fn hurry(&mut self, since: Option<Duration>) {
+        self.hurried = since;
+    }
+
     fn starting(&self) -> Budget {
         Budget::new(self.limits.start, "start-time")
     }
 
     fn running(&self) -> Budget {
-        Budget::new(self.limits.call, "call-time")
+        match self.hurried {
+            Some(since) => Budget::brief(since),
+            None => Budget::new(self.limits.call, "call-time"),
+        }
     }
 
     fn call<R>(

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
-    CallError, Hook, Plugins, bindings::exports::picam::plugin::naming, instance::Instance, window,
-    worker::Fault,
+    CallError, Hook, NamingFailure, Plugins, bindings::exports::picam::plugin::naming,
+    instance::Instance, window, worker::Fault,
 };
 use crate::live::{self, Kind, Nameless};
 
@@ -36,6 +36,28 @@ impl live::Naming for Namer {
             });
         }
         answer
+    }
+
+    fn instead(&self) -> Option<String> {
+        let namer = self.0.lineup().agreement.namer?;
+        let policy = self.0.slots[namer].spec.failure_policy.naming;
+        match policy.unwrap_or_default() {
+            NamingFailure::Number => None,
+            NamingFailure::Random => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes)
+                    .inspect_err(|error| tracing::error!("the system has no random bytes: {error}"))
+                    .ok()?;
+                Some(format!("{:032x}", u128::from_ne_bytes(bytes)))
+            }
+        }
+    }
+
+    fn segment_template(&self) -> Option<String> {
+        match self.0.names_objects() {
+            true => self.0.segment_template(),
+            false => Some(live::numbered_template()),
+        }
     }
 }
 

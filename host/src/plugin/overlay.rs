@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Hook, Plugins, bindings::exports::picam::plugin::overlay as contract, drawing,
+    Hook, OverlayFailure, Plugins, bindings::exports::picam::plugin::overlay as contract, drawing,
     instance::Instance, plugins::Lineup, worker::Fault,
 };
 use crate::{
@@ -56,6 +56,11 @@ impl Artist for Painter {
             // Why there is none, the log has from the plugin's own thread.
             drawing.await?.ok()
         })
+    }
+
+    fn keeps_last(&self) -> bool {
+        let policy = self.plugins.slots[self.index].spec.failure_policy;
+        policy.overlay.unwrap_or_default() == OverlayFailure::Keep
     }
 
     fn edition(&self) -> u64 {

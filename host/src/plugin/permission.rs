@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     CallError, Permit, Plugins, Reads, Verdict, Visit,
-    auth::{self, Ruling, Silence},
+    auth::{self, Ruling},
     plugins::Lineup,
 };
 
@@ -17,7 +17,8 @@ impl Plugins {
         self.lineup().agreement.reads.clone()
     }
 
-    /// Asks whether somebody may watch. `reads` is the list by which the questions were made.
+    /// Asks whether somebody may watch. `reads` is the list by which the questions were made; if it isn't what plugins look
+    /// at any more, the verdict is [`Verdict::Outdated`].
     ///
     /// A plugin is called only if none of its answers holds. If it is a new generation that fails, it is rolled back, and
     /// the one before answers. Whatever else fails is [`Verdict::Unavailable`]: nothing but the word of every plugin is a
@@ -43,8 +44,10 @@ impl Plugins {
     async fn ask_lineup(&self, lineup: &Arc<Lineup>, reads: &Arc<[Reads]>, visit: &Visit) -> Round {
         let agreement = &lineup.agreement;
         let same = Arc::ptr_eq(&agreement.reads, reads) || agreement.reads == *reads;
-        if !same || visit.questions.len() != reads.len() {
-            // A plugin was replaced by one that looks at something else.
+        if !same {
+            return Round::Over(Verdict::Outdated);
+        }
+        if visit.questions.len() != reads.len() {
             return Round::Over(Verdict::Unavailable(SOON));
         }
         let mut permit = Permit::default();
@@ -57,12 +60,15 @@ impl Plugins {
             };
             let said = match asker.ask(&visit.path, question, visit.peer).await {
                 Ok(said) => said,
-                // Whoever called has seen to it that the generation before is back, if that was the thing to do.
-                Err(Silence::FailedForAll(retry_in)) => return self.after(lineup, retry_in),
-                Err(Silence::Failed(CallError::Busy { .. })) => {
-                    return Round::Over(Verdict::Unavailable(SOON));
+                // That is nothing it did wrong.
+                Err(CallError::Busy { .. }) => {
+                    let current = self.lineup();
+                    return match Arc::ptr_eq(&current.plugins[index], running) {
+                        true => Round::Over(Verdict::Unavailable(SOON)),
+                        false => Round::Anew(current),
+                    };
                 }
-                Err(Silence::Failed(error)) => {
+                Err(error) => {
                     return match self.after_failure(index, running, &error) {
                         Some(other) => Round::Anew(other),
                         None => Round::Over(Verdict::Unavailable(auth::retry_in(&error))),
@@ -87,14 +93,6 @@ impl Plugins {
             // Nobody was asked.
             false => Verdict::Unavailable(SOON),
         })
-    }
-
-    fn after(&self, lineup: &Arc<Lineup>, retry_in: Duration) -> Round {
-        let current = self.lineup();
-        match Arc::ptr_eq(&current, lineup) {
-            true => Round::Over(Verdict::Unavailable(retry_in)),
-            false => Round::Anew(current),
-        }
     }
 }
 

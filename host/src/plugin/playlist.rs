@@ -27,6 +27,9 @@ pub struct Inputs {
     pub cookies: Vec<String>,
 }
 
+/// The media type of an MPD.
+const MPD: &str = "application/dash+xml";
+
 /// Where a document lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
@@ -47,6 +50,16 @@ pub struct DocumentSpec {
     pub content_type: String,
     /// What its text depends on, besides the position.
     pub reads: Inputs,
+    /// While it can't be written, the last good text goes out for as long as a cache might keep it.
+    pub stale_if_error: bool,
+}
+
+impl DocumentSpec {
+    /// It is for DASH, and so wants the names of segments as one template.
+    pub(super) fn is_mpd(&self) -> bool {
+        let essence = self.content_type.split(';').next().unwrap_or_default();
+        essence.trim_end().eq_ignore_ascii_case(MPD)
+    }
 }
 
 /// The declared inputs of one request, and so, with document and position, the key under which its answer is shared.

@@ -10,16 +10,19 @@ use tokio::sync::watch;
 
 use super::{
     Answer, CallError, DocumentSpec, Hook, Inputs, Outcome, PluginSpec, PluginStatus, RenderError,
-    Request, TimingRequest,
+    Request, Storage, TimingRequest,
     agreement::Agreement,
     answer,
     auth::Asker,
     cache::{self, Cache},
     engine::Runtime,
     failure::flat,
+    files::FileState,
     generation::Generation,
     host::Shared,
     instance::Instance,
+    kept::Kept,
+    lookup::{self, PluginOrigin},
     probation::Probation,
     status::ReloadLog,
     window,
@@ -35,6 +38,9 @@ pub struct Environment {
     /// Where compiled code is kept; `None` compiles at every start. [`default_cache_dir`](super::default_cache_dir) is
     /// where it belongs.
     pub cache_dir: Option<PathBuf>,
+    /// Where persistent stores are kept; `None` keeps them in memory, for a trial.
+    /// [`default_state_dir`](super::default_state_dir) is where they belong.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// All plugins of a host, running.
@@ -68,8 +74,18 @@ pub(super) struct Slot {
     pub(super) spec: PluginSpec,
     pub(super) vitals: Arc<Vitals>,
     pub(super) reloads: ReloadLog,
+    /// What it stores, if that is persistent.
+    kept: Option<Kept>,
     /// The number of the next generation.
     pub(super) next: std::sync::atomic::AtomicU64,
+    /// What its file was when it was loaded last, or tried.
+    tried: Mutex<Option<FileState>>,
+}
+
+impl Slot {
+    pub(super) fn tried(&self) -> MutexGuard<'_, Option<FileState>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The generations that serve, one of each plugin, and what they say together.
@@ -96,6 +112,18 @@ impl Loader {
     ) -> anyhow::Result<Generation> {
         let cache = self.cache.as_ref();
         Generation::load(&self.runtime, spec, &self.directories, cache, shared)
+    }
+
+    /// The file that a plugin would be loaded from; those inside the binary have none.
+    pub(super) fn file(&self, spec: &PluginSpec) -> Option<PathBuf> {
+        match lookup::find(&spec.file, &self.directories) {
+            Ok(PluginOrigin::File(path)) => Some(path),
+            Ok(PluginOrigin::Stock(_)) | Err(_) => None,
+        }
+    }
+
+    pub(super) fn file_state(&self, spec: &PluginSpec) -> Option<FileState> {
+        self.file(spec).and_then(|path| FileState::of(&path))
     }
 }
 
@@ -141,6 +169,8 @@ impl Plugins {
         };
         let load = |spec: &PluginSpec| loader.load(spec, Arc::default());
         let mut specs: Vec<_> = specs.iter().collect();
+        // Before they are read, so that what is written from here on is a change.
+        let mut tried: Vec<_> = specs.iter().map(|spec| loader.file_state(spec)).collect();
         let mut generations: Vec<_> = specs
             .iter()
             .copied()
@@ -148,21 +178,47 @@ impl Plugins {
             .collect::<anyhow::Result<_>>()?;
         if !generations.iter().any(|plugin| plugin.has(Hook::Playlist)) {
             for spec in others {
-                generations.push(load(spec)?);
+                let other = load(spec)?;
+                let mut namers = generations
+                    .iter()
+                    .filter(|plugin| plugin.has(Hook::Naming) && !plugin.has_segment_template());
+                if let Some(namer) = namers.next()
+                    && other.facts.documents.iter().any(DocumentSpec::is_mpd)
+                {
+                    tracing::warn!(
+                        "{} is left out, and with it DASH, which wants the names of all segments as one template: those that \
+                         plugin {} gives are none",
+                        spec.file,
+                        namer.name
+                    );
+                    continue;
+                }
+                tried.push(loader.file_state(spec));
+                generations.push(other);
                 specs.push(spec);
             }
         }
         let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
         let mut slots = Vec::new();
         let mut plugins = Vec::new();
-        for (generation, spec) in generations.into_iter().zip(specs) {
+        for ((mut generation, spec), tried) in generations.into_iter().zip(specs).zip(tried) {
             let name = generation.name.clone();
+            let kept = match (spec.storage, &environment.state_dir) {
+                (Storage::Persistent, Some(directory)) => {
+                    let (kept, shared) = Kept::open(directory, &name)?;
+                    generation.shared = Arc::new(shared);
+                    Some(kept)
+                }
+                _ => None,
+            };
             let slot = Slot {
                 name: name.clone(),
                 spec: spec.clone(),
                 vitals: Arc::default(),
                 reloads: ReloadLog::default(),
+                kept,
                 next: 2.into(),
+                tried: Mutex::new(tried),
             };
             let starting = || format!("plugin `{name}` can't be started");
             let instance = generation.start().with_context(starting)?;
@@ -294,6 +350,14 @@ impl Plugins {
         }
     }
 
+    /// Writes what plugins with a persistent store have stored and isn't on the disk yet. What they store from here on is
+    /// lost with the process. Blocks.
+    pub fn close(&self) {
+        for kept in self.slots.iter().filter_map(|slot| slot.kept.as_ref()) {
+            kept.close();
+        }
+    }
+
     /// How each is doing.
     pub fn status(&self) -> Vec<PluginStatus> {
         let lineup = self.lineup.load();
@@ -331,7 +395,7 @@ impl Plugins {
         }
         let vitals = slot.vitals.clone();
         let running = Running::start(generation, instance, number, vitals, Some(last))?;
-        self.replace(&old, index, Arc::new(running), agreement);
+        self.replace(&old, index, Arc::new(running), agreement, false);
         Ok(())
     }
 
@@ -365,6 +429,7 @@ impl Plugins {
             }
         };
         failed.probation.end()?;
+        failed.worker.generation().roll_back();
         tracing::error!(
             "generation {} of plugin {} is rolled back, and generation {} serves again, since {cause}",
             failed.number,
@@ -376,7 +441,7 @@ impl Plugins {
             to: fallback.number,
             cause,
         });
-        Some(self.replace(&current, index, fallback, agreement))
+        Some(self.replace(&current, index, fallback, agreement, true))
     }
 
     /// A call went well.
@@ -397,8 +462,13 @@ impl Plugins {
         index: usize,
         running: Arc<Running>,
         agreement: Agreement,
+        rolled_back: bool,
     ) -> Arc<Lineup> {
         let timing = agreement.timing;
+        if let Some(kept) = &self.slots[index].kept {
+            let shared = &running.worker.generation().shared;
+            kept.follow(shared.kv.clone(), rolled_back);
+        }
         let mut plugins = old.plugins.clone();
         plugins[index] = running;
         let lineup = Arc::new(Lineup { plugins, agreement });
@@ -492,6 +562,7 @@ impl Running {
             failures: vitals.failures.load(Ordering::Relaxed),
             traps: vitals.traps.load(Ordering::Relaxed),
             restarts: vitals.restarts.load(Ordering::Relaxed),
+            benched: vitals.benched.load(Ordering::Relaxed),
             cache_hits: vitals.hits.load(Ordering::Relaxed),
             last_error: vitals.last_error(),
             memory: vitals.memory.load(Ordering::Relaxed),

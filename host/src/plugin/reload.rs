@@ -96,9 +96,31 @@ impl Plugins {
         }
     }
 
-    pub(super) async fn reload_at(&self, index: usize) -> Result<Reloaded, ReloadError> {
-        let slot = &self.slots[index];
+    async fn reload_at(&self, index: usize) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
+        self.reload_in_turn(index).await
+    }
+
+    /// Reloads every plugin whose file isn't what it was when it was loaded last, or tried. A file that is gone is no
+    /// change: another takes its place, or none does and the plugin runs on.
+    pub(super) async fn reload_changed(&self) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            // A reload that is under way may be that of the change.
+            let _turn = self.turn.lock().await;
+            let now = self.loader.file_state(&slot.spec);
+            if now.is_none() || now == *slot.tried() {
+                continue;
+            }
+            tracing::info!("{} has changed", slot.spec.file);
+            // The log has how it went, and so has the status.
+            let _ = self.reload_in_turn(index).await;
+        }
+    }
+
+    async fn reload_in_turn(&self, index: usize) -> Result<Reloaded, ReloadError> {
+        let slot = &self.slots[index];
+        // Before it is read, so that what is written from here on is a change.
+        *slot.tried() = self.loader.file_state(&slot.spec);
         match self.next_generation(index).await {
             Ok(reloaded) => {
                 tracing::info!(
@@ -159,6 +181,21 @@ impl Plugins {
             bail!(
                 "it draws now, and the generation that runs doesn't; who draws is settled when the host starts: restart it \
                  for that"
+            );
+        }
+        if generation.has(Hook::Auth) != running.has(Hook::Auth) {
+            // Neither is to happen by itself: a door that opens, or one that a rollback would open again.
+            bail!(
+                "the generation that runs {}, and it {}; whether one does is settled when the host starts: restart it for \
+                 that",
+                match running.has(Hook::Auth) {
+                    true => "decides who may watch",
+                    false => "doesn't decide who may watch",
+                },
+                match generation.has(Hook::Auth) {
+                    true => "does",
+                    false => "doesn't",
+                }
             );
         }
         lineup.agreement_with(index, &generation)?;

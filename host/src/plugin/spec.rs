@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use super::{Grants, Limits};
+use super::{FailurePolicy, Grants, Limits, Restarts, Storage};
 
 /// A plugin that somebody asked for: `FILE[,key=value…]` on the command line, or a `[[plugin]]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub struct PluginSpec {
     pub limits: Limits,
     /// What of the host it may call. Stock plugins have what they need, whatever is here.
     pub grants: Grants,
+    /// How often it may fail before it is left alone for a while.
+    pub restarts: Restarts,
+    /// What viewers get meanwhile.
+    pub failure_policy: FailurePolicy,
+    /// Where what it stores is kept.
+    pub storage: Storage,
 }
 
 impl PluginSpec {
@@ -23,6 +29,9 @@ impl PluginSpec {
             config: Vec::new(),
             limits: Limits::default(),
             grants: Grants::default(),
+            restarts: Restarts::default(),
+            failure_policy: FailurePolicy::default(),
+            storage: Storage::default(),
         }
     }
 }

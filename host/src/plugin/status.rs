@@ -34,6 +34,8 @@ pub struct PluginStatus {
     pub traps: u64,
     /// Instances started to replace one that died.
     pub restarts: u64,
+    /// Instances that are benched: they died more often in a row than they may, and have not run since.
+    pub benched: usize,
     /// Questions of who may watch that an answer from before covered, so that there was no call.
     pub cache_hits: u64,
     /// The last failure, in one line.

@@ -7,14 +7,16 @@ use bytes::Bytes;
 use crate::{
     h264::ParameterSets,
     live::{
-        Chunk, InitSegment, Media, Part, Position, Presentation, Rendition, Segment, Snapshot,
-        Timing,
+        Chunk, InitSegment, Media, Part, Period, Position, Presentation, Rendition, Segment,
+        Snapshot, Timing,
     },
-    time::{MediaTime, Wall},
+    time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
 const PART: Duration = Duration::from_micros(199_998);
 const PARTS_A_SEGMENT: u32 = 5;
+const FRAME: Duration = Duration::from_micros(33_333);
+const PART_TARGET: Duration = Duration::from_millis(200);
 /// Which segments show the slate.
 const SLATE: Range<u32> = 4..6;
 /// A camera that started in May 2026.
@@ -60,6 +62,10 @@ pub fn window(sequences: Range<u64>, with_parts: u64, growing: u32) -> Snapshot 
     });
     let last = sequences.end.saturating_sub(1);
     let length = PART * PARTS_A_SEGMENT;
+    // Where the camera is lost, and where it comes back.
+    let periods: Vec<_> = [0, SLATE.start, SLATE.end]
+        .map(|age| Arc::new(period(sequences.start, age, length)))
+        .into();
     let segments: Vec<_> = sequences
         .clone()
         .map(|sequence| {
@@ -74,6 +80,11 @@ pub fn window(sequences: Range<u64>, with_parts: u64, growing: u32) -> Snapshot 
             Arc::new(Segment {
                 sequence,
                 path: format!("seg-{sequence}.m4s").into(),
+                period: periods
+                    .iter()
+                    .rfind(|period| period.sequence <= sequence)
+                    .expect("the first one begins with the window")
+                    .clone(),
                 init: init.clone(),
                 start: MediaTime::default().after(length * age),
                 captured: CAPTURED.after(length * age),
@@ -96,18 +107,20 @@ pub fn window(sequences: Range<u64>, with_parts: u64, growing: u32) -> Snapshot 
         presentation: Arc::new(Presentation {
             id: "trial".into(),
             timing: Timing {
-                part_target: Duration::from_millis(200),
+                part_target: PART_TARGET,
                 target_duration: 2,
                 segment: Duration::from_secs(1),
-                frame: Duration::from_micros(33_333),
+                frame: FRAME,
                 window: Duration::from_secs(30),
             },
+            clock: PresentationClock::new(Monotonic(0), CAPTURED),
         }),
         position: Position {
             sequence: last,
             parts: growing,
         },
         ended: false,
+        superseded: false,
         rendition: Rendition {
             peak_bitrate: 2_400_000,
             average_bitrate: 2_000_000,
@@ -116,6 +129,19 @@ pub fn window(sequences: Range<u64>, with_parts: u64, growing: u32) -> Snapshot 
         discontinuity_sequence: 0,
         next_part: Some(part_path(last, growing)),
         objects: Arc::new(HashMap::new()),
+    }
+}
+
+/// The period that begins with the segment of this age.
+fn period(first: u64, age: u32, length: Duration) -> Period {
+    let slate = SLATE.contains(&age);
+    let sequence = first + u64::from(age);
+    Period {
+        sequence,
+        start: MediaTime::default().after(length * age),
+        segment: (!slate).then_some(length),
+        chunk: if slate { PART_TARGET } else { FRAME },
+        template: Some(format!("chunked/{sequence}/seg-$Number$.m4s").into()),
     }
 }
 

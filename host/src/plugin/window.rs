@@ -73,6 +73,23 @@ pub(super) struct Segment {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
+pub(super) struct Period {
+    sequence: u64,
+    start: u64,
+    segment: Option<u64>,
+    chunk: u64,
+    #[component(name = "segment-template")]
+    segment_template: Option<Arc<str>>,
+    init: Arc<str>,
+    codecs: String,
+    width: u32,
+    height: u32,
+    #[component(name = "sample-aspect-ratio")]
+    sample_aspect_ratio: (u32, u32),
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
 pub(super) struct Position {
     sequence: u64,
     parts: u32,
@@ -107,6 +124,7 @@ pub(super) struct Rendition {
     #[component(name = "discontinuity-sequence")]
     discontinuity_sequence: u64,
     segments: Vec<Segment>,
+    periods: Vec<Period>,
     #[component(name = "next-part")]
     next_part: Option<Arc<str>>,
     #[component(name = "next-init")]
@@ -118,7 +136,9 @@ pub(super) struct Rendition {
 #[component(record)]
 pub(super) struct Presentation {
     id: Arc<str>,
+    epoch: u64,
     ended: bool,
+    superseded: bool,
     timing: Timing,
     renditions: Vec<Rendition>,
 }
@@ -129,7 +149,9 @@ impl Presentation {
         let timing = snapshot.presentation.timing;
         Self {
             id: snapshot.presentation.id.clone(),
+            epoch: snapshot.presentation.clock.epoch().0,
             ended: snapshot.ended,
+            superseded: snapshot.superseded,
             timing: Timing {
                 part_target: micros(timing.part_target),
                 target_duration: timing.target_duration,
@@ -145,6 +167,8 @@ impl Presentation {
 /// The rendition, unless there is no segment yet that would tell what it is.
 fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
     let coding = &snapshot.segments.last()?.init.parameter_sets;
+    let with_parts = first_with_parts(snapshot);
+    let segments = snapshot.segments.iter().enumerate();
     Some(Rendition {
         id: RENDITION,
         codecs: coding.codecs(),
@@ -158,15 +182,39 @@ fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
             parts: snapshot.position.parts,
         },
         discontinuity_sequence: snapshot.discontinuity_sequence,
-        segments: snapshot.segments.iter().map(|s| segment(s)).collect(),
+        segments: segments
+            .map(|(index, s)| segment(s, index >= with_parts))
+            .collect(),
+        periods: snapshot
+            .segments
+            .chunk_by(|one, next| Arc::ptr_eq(&one.period, &next.period))
+            .map(|segments| period(&segments[0]))
+            .collect(),
         next_part: snapshot.next_part.clone(),
         // A change of the coding is learnt of with the access unit that brings it, so it is never known beforehand.
         next_init: None,
     })
 }
 
-fn segment(segment: &live::Segment) -> Segment {
-    let parts: Vec<_> = segment.parts.iter().map(|p| part(p)).collect();
+/// Index of the first segment whose parts a playlist may list: they are gone three target durations before the end
+/// (RFC 8216bis, 6.2.2). The parts of a long window are most of what a plugin would have to take in.
+fn first_with_parts(snapshot: &Snapshot) -> usize {
+    let reach = Duration::from_secs(3 * u64::from(snapshot.presentation.timing.target_duration));
+    let mut behind = Duration::ZERO;
+    let mut segments = snapshot.segments.iter().rev();
+    let listed = segments.by_ref().take_while(|segment| {
+        let within = behind <= reach;
+        behind += segment.duration;
+        within
+    });
+    snapshot.segments.len() - listed.count()
+}
+
+fn segment(segment: &live::Segment, with_parts: bool) -> Segment {
+    let parts: Vec<_> = match with_parts {
+        true => segment.parts.iter().map(|p| part(p)).collect(),
+        false => Vec::new(),
+    };
     Segment {
         sequence: segment.sequence,
         path: segment.path.clone(),
@@ -183,6 +231,24 @@ fn segment(segment: &live::Segment) -> Segment {
         lost_since: segment.lost_since.map(|since| since.0),
         complete: segment.complete,
         parts,
+    }
+}
+
+/// The period of this segment.
+fn period(segment: &live::Segment) -> Period {
+    let (period, coding) = (&segment.period, &segment.init.parameter_sets);
+    let (width, height) = coding.sample_aspect_ratio;
+    Period {
+        sequence: period.sequence,
+        start: period.start.0,
+        segment: period.segment.map(micros),
+        chunk: micros(period.chunk),
+        segment_template: period.template.clone(),
+        init: segment.init.path.clone(),
+        codecs: coding.codecs(),
+        width: coding.width,
+        height: coding.height,
+        sample_aspect_ratio: (width.into(), height.into()),
     }
 }
 
@@ -238,6 +304,24 @@ mod tests {
             growing.parts.iter().map(|p| p.size).sum::<u64>()
         );
         assert!(growing.size > 0);
+        let first: Vec<u64> = rendition.periods.iter().map(|p| p.sequence).collect();
+        assert_eq!(first, [1_000, 1_004, 1_006]);
+        assert_eq!(rendition.periods[1].chunk, 200_000, "a still lasts a part");
+    }
+
+    #[test]
+    fn parts_are_told_of_as_far_back_as_they_may_be_listed() {
+        // Segments of a second, of which all have parts, behind 0.4 s of a growing one; TARGETDURATION is two.
+        let seen = Presentation::of(&trial::window(0..31, 30, 2));
+        let parts: Vec<_> = seen.renditions[0]
+            .segments
+            .iter()
+            .map(|segment| segment.parts.len())
+            .collect();
+        // The sixth from the end of those that are complete ends 5.4 s before the end, the seventh 6.4 s.
+        let (without, with) = parts.split_at(24);
+        assert!(without.iter().all(|count| *count == 0), "{parts:?}");
+        assert_eq!(with, [5, 5, 5, 5, 5, 5, 2]);
     }
 
     #[test]

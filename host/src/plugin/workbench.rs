@@ -11,13 +11,13 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::{
-    Answer, Description, DocumentSpec, Environment, Grants, Hook, PluginOrigin, PluginSpec, Reads,
-    Request, TimingRequest, answer,
+    Answer, Description, DocumentSpec, Environment, Hook, PluginOrigin, PluginSpec, Reads, Request,
+    TimingRequest, answer,
     bindings::exports::picam::plugin::{auth, lifecycle, naming, overlay},
     cache::{self, Cache},
     component::{self, Shape},
     engine::Runtime,
-    failure::flat,
+    failure::{flat, flattened},
     generation::Generation,
     host::Shared,
     instance::{Instance, Template, Trapped},
@@ -126,11 +126,11 @@ pub struct Decided(auth::Decision);
 pub struct Drawn(overlay::Drawing);
 
 impl Workbench {
-    /// Takes a plugin to pieces and makes it ready, with all that it imports granted. What was found on the way comes
-    /// back, however it ends. Code is compiled here, whatever a cache holds.
+    /// Takes a plugin to pieces and makes it ready, with what `spec` grants. What was found on the way comes back, however
+    /// it ends. Code is compiled here, whatever a cache holds.
     pub fn open(spec: &PluginSpec, environment: &Environment) -> (Found, anyhow::Result<Self>) {
         let mut found = Found::default();
-        let opened = Self::open_into(spec, environment, &mut found);
+        let opened = Self::open_into(spec, environment, &mut found).map_err(flattened);
         (found, opened)
     }
 
@@ -147,10 +147,7 @@ impl Workbench {
         let component = component::component(bytes)?;
         let shape = Shape::of(&component)?;
         found.imports = shape.all_imports().to_vec();
-        found.grants = Grants::NAMES
-            .into_iter()
-            .filter(|grant| shape.imports().any(|import| import == *grant))
-            .collect();
+        found.grants = shape.grants().collect();
         found.hooks = Hook::ALL
             .into_iter()
             .filter(|hook| shape.exports().any(|export| export == hook.name()))
@@ -164,9 +161,6 @@ impl Workbench {
         found.compiling = Some(started.elapsed());
         found.loading = warm(&runtime, &component)?;
 
-        // All that it imports is granted: what it needs is told, and it isn't among strangers here.
-        let mut spec = spec.clone();
-        spec.grants = Grants::ALL;
         let template = Template::new(runtime.clone(), &code, spec.limits, spec.grants)?;
         let mut first = template.instantiate(flat(&spec.file).into(), Arc::default())?;
         found.options = first.describe()?.options.into_iter().map(option).collect();
@@ -174,7 +168,7 @@ impl Workbench {
 
         let shared: Arc<Shared> = Arc::default();
         let generation =
-            Generation::of_code(&runtime, &spec, origin, &shape, (&code, from), shared)?;
+            Generation::of_code(&runtime, spec, origin, &shape, (&code, from), shared)?;
         found.description = Some(generation.description.clone());
         found.timing = generation.facts.timing;
         found.documents = generation.facts.documents.clone();
@@ -378,6 +372,7 @@ mod tests {
         let environment = Environment {
             plugin_dirs: vec![],
             cache_dir: None,
+            state_dir: None,
         };
         Workbench::open(&PluginSpec::new(file), &environment)
     }

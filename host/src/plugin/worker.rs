@@ -5,7 +5,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use super::{
     CallError, Hook, HookStatus,
     failure::flat,
     generation::Generation,
-    health::Health,
+    health::{Health, Pause},
     host::line_gate,
     instance::{Instance, Trapped},
 };
@@ -47,6 +47,8 @@ pub(super) struct Vitals {
     pub(super) hits: AtomicU64,
     /// Of all instances.
     pub(super) memory: AtomicUsize,
+    /// Keepers whose instances died once too often, and have not run since.
+    pub(super) benched: AtomicUsize,
     /// By [`Hook`].
     hooks: [HookVitals; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
@@ -205,6 +207,8 @@ pub(super) struct Keeper {
     instance: Option<Instance>,
     /// The last one died.
     died: bool,
+    /// It is counted as benched in `vitals`.
+    benched: bool,
     /// Bytes of it that are counted in `vitals`.
     memory: usize,
     health: Health,
@@ -219,10 +223,11 @@ impl Keeper {
         vitals: Arc<Vitals>,
     ) -> Self {
         let mut keeper = Self {
+            health: Health::new(generation.restarts),
             generation,
             died: false,
+            benched: false,
             memory: 0,
-            health: Health::default(),
             vitals,
             lines: line_gate(),
             instance,
@@ -244,8 +249,53 @@ impl Keeper {
         subject: &dyn Display,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, CallError> {
-        let mut instance = self.take_instance()?;
-        self.vitals.calls.fetch_add(1, Ordering::Relaxed);
+        let instance = self.take_instance()?;
+        let called = self.call_instance(instance, hook, subject, call);
+        called.unwrap_or_else(|trapped| {
+            Err(self.trapped(&format!("{}, {subject}: {trapped}", hook.name())))
+        })
+    }
+
+    /// The same on a thread that has other things to do, and has used so much time until now: a call that doesn't return at
+    /// once is broken off, and its instance is gone. `None`: so it was, or there is no instance to be called; nothing is to be
+    /// concluded from that.
+    pub(super) fn call_briefly<T>(
+        &mut self,
+        now: Duration,
+        hook: Hook,
+        subject: &dyn Display,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Option<Result<T, CallError>> {
+        if self.generation.is_rolled_back() {
+            return None;
+        }
+        let mut instance = self.instance.take()?;
+        instance.hurry(Some(now));
+        let called = self.call_instance(instance, hook, subject, call);
+        if let Some(instance) = &mut self.instance {
+            instance.hurry(None);
+        }
+        match called {
+            Ok(result) => Some(result),
+            Err(trapped) if trapped.hurried => {
+                self.died = true;
+                self.count_memory();
+                None
+            }
+            Err(trapped) => Some(Err(
+                self.trapped(&format!("{}, {subject}: {trapped}", hook.name()))
+            )),
+        }
+    }
+
+    /// Calls this instance, which is kept unless it dies.
+    fn call_instance<T>(
+        &mut self,
+        mut instance: Instance,
+        hook: Hook,
+        subject: &dyn Display,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<Result<T, CallError>, Trapped> {
         let span = tracing::debug_span!(
             "call",
             plugin = &*self.generation.name,
@@ -254,31 +304,40 @@ impl Keeper {
         );
         let began = Instant::now();
         let result = span.in_scope(|| call(&mut instance));
-        let counted = &self.vitals.hooks[hook as usize];
-        counted.times.add(began.elapsed());
-        match &result {
-            Ok(_) => {}
-            Err(Fault::Trapped(_)) => {
+        // One that was broken off is made again, and counts then.
+        if !matches!(&result, Err(Fault::Trapped(trapped)) if trapped.hurried) {
+            self.vitals.calls.fetch_add(1, Ordering::Relaxed);
+            let counted = &self.vitals.hooks[hook as usize];
+            counted.times.add(began.elapsed());
+            if let Err(fault) = &result {
                 counted.failures.one();
-                counted.traps.one();
+                if matches!(fault, Fault::Trapped(_)) {
+                    counted.traps.one();
+                }
             }
-            Err(Fault::Unusable(_)) => counted.failures.one(),
         }
-        let what = || format!("{}, {subject}", hook.name());
         let result = match result {
-            Err(Fault::Trapped(trapped)) => {
-                drop(instance);
-                return Err(self.trapped(&format!("{}: {trapped}", what())));
-            }
-            Err(Fault::Unusable(why)) => Err(format!("{}: {why}", what())),
+            Err(Fault::Trapped(trapped)) => return Err(trapped),
+            Err(Fault::Unusable(why)) => Err(format!("{}, {subject}: {why}", hook.name())),
             Ok(value) => Ok(value),
         };
         self.instance = Some(instance);
         self.count_memory();
-        result.map_err(|cause| {
+        self.leave_bench();
+        Ok(result.map_err(|cause| {
             self.report(&cause, "");
             self.failed(cause)
-        })
+        }))
+    }
+
+    /// Whether there is an instance that can be called at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// Whether no call would be made now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.instance.is_none() && self.health.paused(Instant::now()).is_some()
     }
 
     fn save(&mut self) -> Option<Result<Vec<u8>, Trapped>> {
@@ -299,10 +358,16 @@ impl Keeper {
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
     fn take_instance(&mut self) -> Result<Instance, CallError> {
+        // Whoever stands behind a loop would otherwise start another one.
+        if self.generation.is_rolled_back() {
+            return Err(CallError::RolledBack {
+                plugin: self.generation.name.to_string(),
+            });
+        }
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
-        if let Some(retry_in) = self.health.benched(Instant::now()) {
+        if let Some(retry_in) = self.health.paused(Instant::now()) {
             return Err(CallError::Benched {
                 plugin: self.generation.name.to_string(),
                 retry_in,
@@ -331,14 +396,32 @@ impl Keeper {
         self.vitals.traps.fetch_add(1, Ordering::Relaxed);
         self.died = true;
         self.count_memory();
-        let pause = self.health.failed(Instant::now());
-        let then = if pause.is_zero() {
-            "; it starts afresh with the next call".to_owned()
-        } else {
-            format!("; it starts afresh in {} ms", pause.as_millis())
+        let then = match self.health.failed(Instant::now()) {
+            Pause::Restart(after) if after.is_zero() => {
+                "; it starts afresh with the next call".to_owned()
+            }
+            Pause::Restart(after) => format!("; it starts afresh in {} ms", after.as_millis()),
+            Pause::Bench(failures, length) => {
+                if !std::mem::replace(&mut self.benched, true) {
+                    self.vitals.benched.fetch_add(1, Ordering::Relaxed);
+                }
+                format!(
+                    "; it is benched, since that was failure {failures} in a row: it is not called for {length:?}, and then \
+                     tried again"
+                )
+            }
         };
         self.report(cause, &then);
         self.failed(cause.to_owned())
+    }
+
+    /// It was called and is alive.
+    fn leave_bench(&mut self) {
+        if std::mem::take(&mut self.benched) {
+            self.vitals.benched.fetch_sub(1, Ordering::Relaxed);
+            let plugin = &*self.generation.name;
+            tracing::info!(plugin, "plugin {plugin} runs again");
+        }
     }
 
     fn report(&mut self, cause: &str, then: &str) {
@@ -365,5 +448,8 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.instance = None;
         self.count_memory();
+        if self.benched {
+            self.vitals.benched.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod complaints;
 mod ending;
 mod exec;
 mod file;
+pub(crate) mod fuzzing;
 mod mp4;
 mod outlet;
 mod pace;
@@ -103,6 +104,8 @@ pub struct Source {
     pub events: mpsc::Receiver<Event>,
     /// What is known of it beforehand.
     pub nominal: Nominal,
+    /// It is timed by the host's clock, and so are its key frames: they come in step with it for as long as it runs.
+    pub host_timed: bool,
     /// Asks for an IDR picture as soon as may be.
     pub key_frames: KeyFrames,
     /// What viewers may read of it, on the slate and on `/healthz`: no command line, and no path but that of a device.

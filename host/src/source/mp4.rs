@@ -33,6 +33,11 @@ pub(super) struct Track {
     timescale: u32,
     /// Decoding time after the last sample.
     end: u64,
+    /// Bytes of the file, and those that samples take.
+    length: u64,
+    taken: u64,
+    /// How many samples are listed that a file that was cut off hasn't.
+    missing: usize,
 }
 
 impl Track {
@@ -88,7 +93,7 @@ impl Track {
                 None if header.kind == FourCC::new(b"moov") => {
                     let moov = Moov::read_atom(&header, &mut reader)
                         .context("its `moov` can't be parsed")?;
-                    movie = Some(Self::of(&moov)?);
+                    movie = Some(Self::of(&moov, length)?);
                 }
                 Some((track, fragments)) if header.kind == FourCC::new(b"moof") => {
                     let moof = Moof::read_atom(&header, &mut reader)
@@ -99,33 +104,21 @@ impl Track {
             }
             at = end;
         }
-        let Some((mut track, _)) = movie else {
+        let Some((track, _)) = movie else {
             bail!("it has no `moov`: the recording was not finished, or is still going on");
         };
-        let there = track
-            .samples
-            .iter()
-            .position(|sample| {
-                sample
-                    .offset
-                    .checked_add(u64::from(sample.size))
-                    .is_none_or(|end| end > length)
-            })
-            .unwrap_or(track.samples.len());
-        if let Some(missing) = track.samples.get(there) {
+        if track.missing > 0 {
             tracing::warn!(
                 "{} of {} pictures are missing at the end of the file",
-                track.samples.len() - there,
-                track.samples.len()
+                track.missing,
+                track.missing + track.samples.len()
             );
-            track.end = missing.time;
-            track.samples.truncate(there);
         }
         ensure!(!track.samples.is_empty(), "its H.264 track has no pictures");
         Ok(track)
     }
 
-    fn of(moov: &Moov) -> anyhow::Result<(Self, Fragments)> {
+    fn of(moov: &Moov, length: u64) -> anyhow::Result<(Self, Fragments)> {
         let (trak, avcc) = moov
             .trak
             .iter()
@@ -142,6 +135,7 @@ impl Track {
                 .cloned()
                 .collect(),
             timescale: trak.mdia.mdhd.timescale,
+            length,
             ..Self::default()
         };
         ensure!(track.timescale > 0, "the timescale of its H.264 track is 0");
@@ -185,6 +179,11 @@ impl Track {
                 std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize)
             });
         let runs = &stbl.stsc.entries;
+        // Going back and forth, a small table could have us walk through the chunks for ever.
+        ensure!(
+            runs.is_sorted_by_key(|run| run.first_chunk),
+            "its table of chunks is not in order"
+        );
         let mut number = 0;
         for (index, run) in runs.iter().enumerate() {
             let first = (run.first_chunk as usize).saturating_sub(1);
@@ -201,7 +200,10 @@ impl Track {
                     let duration = durations
                         .next()
                         .context("its table of sample times is too short")?;
-                    self.add(offset, size, duration)?;
+                    if !self.add(offset, size, duration)? {
+                        self.missing = count - number;
+                        return Ok(());
+                    }
                     offset = offset.saturating_add(size.into());
                     number += 1;
                 }
@@ -227,7 +229,9 @@ impl Track {
             .filter(|traf| traf.tfhd.track_id == defaults.track_id)
         {
             let base = traf.tfhd.base_data_offset.unwrap_or(start);
-            if let Some(tfdt) = &traf.tfdt {
+            if let Some(tfdt) = &traf.tfdt
+                && self.missing == 0
+            {
                 // Never back: time goes on, and so do we.
                 self.end = self.end.max(tfdt.base_media_decode_time);
             }
@@ -238,7 +242,7 @@ impl Track {
                         .checked_add_signed(from.into())
                         .context("a fragment lies before the file's beginning")?;
                 }
-                for sample in &trun.samples {
+                for (index, sample) in trun.samples.iter().enumerate() {
                     let size = sample
                         .size
                         .or(traf.tfhd.default_sample_size)
@@ -249,7 +253,10 @@ impl Track {
                         .unwrap_or(defaults.duration);
                     // A table that gives no sizes could list four billion samples of nothing.
                     ensure!(size > 0, "a fragment has samples of no size");
-                    self.add(offset, size, duration)?;
+                    if !self.add(offset, size, duration)? {
+                        self.missing += trun.samples.len() - index;
+                        break;
+                    }
                     offset = offset.saturating_add(size.into());
                 }
             }
@@ -257,9 +264,15 @@ impl Track {
         Ok(())
     }
 
-    fn add(&mut self, offset: u64, size: u32, duration: u32) -> anyhow::Result<()> {
-        // Half a billion: more than a year of video, and what bounds a table that says nothing but a count.
-        ensure!(self.samples.len() < 1 << 29, "it lists too many samples");
+    /// Takes in a sample, if the file has it, and all before it.
+    fn add(&mut self, offset: u64, size: u32, duration: u32) -> anyhow::Result<bool> {
+        let end = offset.checked_add(size.into());
+        if self.missing > 0 || end.is_none_or(|end| end > self.length) {
+            return Ok(false);
+        }
+        // Samples share no bytes, so that a file has no more of them than bytes, whatever its tables say.
+        self.taken += u64::from(size);
+        ensure!(self.taken <= self.length, "its samples overlap");
         self.samples.push(Sample {
             offset,
             size,
@@ -269,7 +282,7 @@ impl Track {
             .end
             .checked_add(duration.into())
             .context("its times are too large")?;
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -1,9 +1,9 @@
-use crate::time::{MediaTime, Monotonic, Wall};
+use crate::time::{MediaTime, Monotonic, PresentationClock, Wall};
 
 /// The clock of one run: presentation time is monotonic time since the run began, and the wall clock labels it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    epoch: Monotonic,
+    presentation: PresentationClock,
     /// A moment that both clocks were read at.
     label: (Monotonic, Wall),
 }
@@ -20,14 +20,19 @@ impl Clock {
 
     fn at(epoch: Monotonic, wall: Wall) -> Self {
         Self {
-            epoch,
+            presentation: PresentationClock::new(epoch, wall),
             label: (epoch, wall),
         }
     }
 
+    /// The clock without its label.
+    pub fn presentation(&self) -> PresentationClock {
+        self.presentation
+    }
+
     /// Where a moment stands on the presentation clock; what came before the run counts as its start.
     pub fn media(&self, moment: Monotonic) -> MediaTime {
-        MediaTime(moment.0.saturating_sub(self.epoch.0))
+        self.presentation.media(moment)
     }
 
     /// What the wall clock said at a moment, as far as is known.
@@ -73,6 +78,9 @@ mod tests {
         let before = clock.media(Monotonic(10_000));
         clock.relabel_at(Monotonic(3_000), Wall(1_700_000_000_000_000));
         assert_eq!(clock.media(Monotonic(10_000)), before);
+        let presentation = clock.presentation();
+        assert_eq!(presentation.epoch(), Wall(5_000_000));
+        assert_eq!(presentation.wall(Monotonic(10_000)), Wall(5_009_000));
         assert_eq!(clock.wall(Monotonic(3_500)), Wall(1_700_000_000_000_500));
         assert_eq!(clock.wall(Monotonic(2_000)), Wall(1_699_999_999_999_000));
     }

@@ -4,9 +4,9 @@ use anyhow::Context;
 
 use super::{clock::Clock, counts::Counts};
 use crate::{
-    cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
+    cmaf::{DisplayTimes, Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
-    live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
+    live::{Chunk, EdgeChunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
     time::{MediaTime, Monotonic, Wall},
 };
@@ -37,6 +37,7 @@ pub struct Packager {
     ring: Ring,
     timing: Timing,
     timeline: Timeline,
+    display: DisplayTimes,
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
@@ -47,6 +48,8 @@ pub struct Packager {
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
+    /// The source times its key frames by the presentation clock.
+    host_timed: bool,
     counts: Arc<Counts>,
     /// When the pictures of the camera were captured that the next publication makes available.
     fresh: Vec<Monotonic>,
@@ -70,6 +73,15 @@ enum Origin {
     Slate(Wall),
 }
 
+impl Origin {
+    fn lost_since(self) -> Option<Wall> {
+        match self {
+            Self::Camera => None,
+            Self::Slate(since) => Some(since),
+        }
+    }
+}
+
 /// How many init segments are kept for reuse.
 const INITS: usize = 4;
 
@@ -84,12 +96,17 @@ impl Packager {
         clock: Clock,
         reorders: bool,
     ) -> Self {
-        let presentation = Arc::new(Presentation { id, timing });
+        let presentation = Arc::new(Presentation {
+            id,
+            timing,
+            clock: clock.presentation(),
+        });
         Self {
             live,
             ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
+            display: DisplayTimes::default(),
             clock,
             inits: Vec::new(),
             current_init: None,
@@ -97,6 +114,7 @@ impl Packager {
             part: OpenPart::default(),
             chunks: 0,
             reorders,
+            host_timed: false,
             counts: Arc::default(),
             fresh: Vec::new(),
         }
@@ -105,6 +123,12 @@ impl Packager {
     /// The same, counted here.
     pub fn counting(mut self, counts: Arc<Counts>) -> Self {
         self.counts = counts;
+        self
+    }
+
+    /// The same, of a source that times its key frames by the presentation clock, or doesn't.
+    pub fn host_timed(mut self, host_timed: bool) -> Self {
+        self.host_timed = host_timed;
         self
     }
 
@@ -190,10 +214,10 @@ impl Packager {
         }
     }
 
-    /// Ends the presentation: its playlists say so.
-    pub fn end(&mut self) {
+    /// Ends the presentation: its playlists say so. If it is superseded, another one will begin.
+    pub fn end(&mut self, superseded: bool) {
         self.close_part();
-        self.ring.end();
+        self.ring.end(superseded);
         self.publish();
     }
 
@@ -267,9 +291,14 @@ impl Packager {
                 start: placement.start,
                 captured: self.dated.1,
                 discontinuity: placement.discontinuity,
-                lost_since: match origin {
-                    Origin::Camera => None,
-                    Origin::Slate(since) => Some(since),
+                lost_since: origin.lost_since(),
+                segment: match origin {
+                    Origin::Camera if self.host_timed => Some(to_micros(self.timing.segment)),
+                    _ => None,
+                },
+                chunk: match origin {
+                    Origin::Camera => self.timing.frame,
+                    Origin::Slate(_) => self.timing.part_target,
                 },
             });
             changed = true;
@@ -279,18 +308,33 @@ impl Packager {
             number: self.chunks,
             start: placement.start,
             duration,
-            composition_offset: unit
-                .display_shift
-                .saturating_mul(micros(self.timeline.frame()) as i32),
+            composition_offset: self.display.offset(
+                placement.start,
+                unit.display_shift,
+                self.timeline.frame(),
+            ),
             size: u32::try_from(unit.data.len()).expect("the reader bounds access units"),
             sync: unit.idr,
-            captured: self.clock.wall(captured),
+            // Not the label, which may be corrected: whoever measures by this does so by the presentation clock.
+            captured: self.clock.presentation().wall(captured),
         };
         self.chunks = self.chunks.wrapping_add(1);
-        self.part.chunks.push(Chunk {
+        let chunk = Chunk {
             head: chunk_head(&sample),
             sample: unit.data.clone(),
-        });
+        };
+        self.ring.push_chunk(chunk.clone());
+        if let Some(init) = &self.current_init {
+            self.live.push(EdgeChunk {
+                chunk: chunk.clone(),
+                init: init.clone(),
+                start: placement.start,
+                end: placement.start.after(placement.duration),
+                idr: unit.idr,
+                lost_since: origin.lost_since(),
+            });
+        }
+        self.part.chunks.push(chunk);
         if origin == Origin::Camera {
             self.part.captured.push(captured);
         }
@@ -302,16 +346,16 @@ impl Packager {
         if changed {
             self.publish();
         }
-        self.tell(&sample, &unit.parameter_sets);
+        self.tell(&sample, captured, &unit.parameter_sets);
     }
 
-    fn tell(&self, sample: &Sample, sets: &ParameterSets) {
-        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
-        let time = sample.start.after(Duration::from_micros(later));
+    fn tell(&self, sample: &Sample, captured: Monotonic, sets: &ParameterSets) {
+        let offset = sample.composition_offset.into();
+        let time = MediaTime(sample.start.0.saturating_add_signed(offset));
         let (start, date) = self.dated;
         self.live.tell(Frame {
             time,
-            captured: sample.captured,
+            captured: self.clock.wall(captured),
             date: date.after(time.since(start)),
             width: sets.width,
             height: sets.height,
@@ -336,6 +380,11 @@ impl Packager {
             self.counts.delay.add(now.since(captured));
         }
     }
+}
+
+/// To the nearest microsecond: what is cut off adds up with every segment.
+fn to_micros(length: Duration) -> Duration {
+    Duration::from_micros((length + Duration::from_nanos(500)).as_micros() as u64)
 }
 
 fn same(a: &Arc<ParameterSets>, b: &Arc<ParameterSets>) -> bool {

@@ -116,7 +116,7 @@ proptest! {
                 }
             }
         }
-        packager.end();
+        packager.end(false);
         let snapshot = live.current().unwrap();
         prop_assert!(snapshot.ended);
         for segment in &snapshot.segments {

@@ -181,7 +181,7 @@ impl Publisher {
             }
         }
         if let Phase::Publishing(packager) = &mut self.phase {
-            packager.end();
+            packager.end(false);
         }
         tracing::info!("the source ended: players see the end of the stream");
         self.health.send_replace(Health::Ended);
@@ -271,7 +271,9 @@ impl Publisher {
             self.clock,
             finding.reorders,
         );
-        let packager = packager.counting(self.counts.clone());
+        let packager = packager
+            .counting(self.counts.clone())
+            .host_timed(self.source.host_timed);
         self.phase = Phase::Publishing(Box::new(packager));
         self.held = finding.held.into();
         self.names_due = Instant::now() + FIRST_NAMES;
@@ -323,7 +325,7 @@ impl Publisher {
         let Phase::Publishing(packager) = &mut self.phase else {
             return;
         };
-        packager.end();
+        packager.end(true);
         self.names = std::mem::take(packager.names());
         self.clock = packager.clock();
         tracing::warn!(

@@ -54,6 +54,10 @@ pub(super) fn parse(
             "there is no private key in {}; it should begin with -----BEGIN PRIVATE KEY-----",
             key.display()
         ),
+        Err(rustls::pki_types::pem::Error::MissingSectionEnd { .. }) => bail!(
+            "{} is damaged: it stops before the line -----END PRIVATE KEY-----",
+            key.display()
+        ),
         Err(error) => bail!("{} is damaged: {error}", key.display()),
     };
     let private = super::provider()

@@ -29,7 +29,6 @@ use rustls::{
 };
 
 pub use facts::{Facts, Validity};
-pub use own::default_state_dir;
 
 use crate::changes::Changes;
 

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -32,19 +32,8 @@ const AFTER: Duration = DAY.saturating_mul(820);
 /// It is made anew when so little is left.
 const LEFT: Duration = DAY.saturating_mul(30);
 
-/// Where what must survive a restart is kept: systemd's `StateDirectory=`, the directory of the XDG base directory
-/// specification, or the system's.
-pub fn default_state_dir() -> PathBuf {
-    let from = |variable: &str| {
-        std::env::var_os(variable)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    from("STATE_DIRECTORY")
-        .or_else(|| Some(from("XDG_STATE_HOME")?.join("picam-host")))
-        .or_else(|| Some(from("HOME")?.join(".local/state/picam-host")))
-        .unwrap_or_else(|| PathBuf::from("/var/lib/picam-host"))
-}
+/// More than any certificate and key have.
+const MOST: u64 = 1 << 20;
 
 /// Keeps the certificate.
 #[derive(Debug)]
@@ -74,7 +63,7 @@ impl Keeper {
         let path = self.0.path().join(FILE);
         let pem = self
             .0
-            .read(FILE)
+            .read(FILE, MOST)
             .with_context(|| format!("reading {}", path.display()))?;
         pem.map(|pem| files::parse(&pem, &path, &pem, &path))
             .transpose()
@@ -89,8 +78,9 @@ impl Keeper {
         let certificate = parameters(SystemTime::now(), &hostname(), addresses(address))
             .self_signed(&key)
             .context("making a certificate")?;
-        let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
-        if let Err(error) = self.0.write(FILE, &[pem.as_bytes()]) {
+        // The key comes first, since it is all that is looked for when the next certificate is made.
+        let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
+        if let Err(error) = self.0.write(FILE, &[pem.as_bytes()], true) {
             tracing::warn!(
                 "our own certificate can't be kept, so that the next start makes another: {error:#}"
             );
@@ -100,7 +90,7 @@ impl Keeper {
     }
 
     fn key(&self) -> Option<KeyPair> {
-        let pem = self.0.read(FILE).ok()??;
+        let pem = self.0.read(FILE, MOST).ok()??;
         KeyPair::from_pem(std::str::from_utf8(&pem).ok()?).ok()
     }
 }

@@ -260,7 +260,9 @@ mod tests {
             .collect();
         Presentation {
             id: "id".into(),
+            epoch: 0,
             ended: false,
+            superseded: false,
             timing: Timing {
                 part_target: 202_000,
                 target_duration: 2,
@@ -282,6 +284,7 @@ mod tests {
                 },
                 discontinuity_sequence: u64::MAX,
                 segments,
+                periods: Vec::new(),
                 next_part: Some(format!("part-{serial}.m4s")),
                 next_init: Some(format!("init-{serial}.mp4")),
             }],

@@ -1,7 +1,7 @@
 //! The `playlist` hook: timing, documents, and their text.
 
 pub use crate::bindings::playlist::exports::picam::plugin::playlist::{
-    Answer, Document, Part, Presentation, Rendition, Request, Scope, Segment, Text, Timing,
+    Answer, Document, Part, Period, Presentation, Rendition, Request, Scope, Segment, Text, Timing,
     TimingRequest,
 };
 use crate::{Inputs, Plugin, Position, Refusal};

@@ -119,6 +119,12 @@ impl Element<'_> {
         self.end()
     }
 
+    /// Seconds as a decimal number, given in microseconds.
+    pub fn seconds(mut self, name: &str, micros: u64) -> Self {
+        text::push_seconds(self.begin(name), micros);
+        self.end()
+    }
+
     /// An `xs:dateTime`, given in microseconds since 1970 and cut to milliseconds.
     pub fn date_time(mut self, name: &str, unix_micros: u64) -> Self {
         text::push_date_time(self.begin(name), unix_micros);

@@ -1,4 +1,5 @@
-//! From camera to screen in Chromium, with hls.js as it comes from npm: our stream beside FFmpeg's HLS from nginx.
+//! From camera to screen in Chromium: our stream with hls.js and dash.js as they come from npm and with our own player,
+//! beside FFmpeg's HLS from nginx.
 //!
 //!     bench-latency [JOINS] [SECONDS] [WIDTHxHEIGHT]
 //!
@@ -45,27 +46,65 @@ async fn main() -> Result<()> {
     let size = arguments.next().unwrap_or("1280x720".into());
 
     let peer = Peer::start(&size).await?;
-    let theirs = play(&peer.url, &joins, &seconds).await?;
+    let theirs = play("hls.js", &peer.url, &joins, &seconds).await?;
     drop(peer);
     let (median, p90) = theirs.seconds()?;
-    for (part, budget) in [(100, "≤ 0.45 s, p90 ≤ 0.6 s"), (200, "≤ 0.9 s")] {
-        let host = Host::source("pattern")
+    let beside = format!(
+        "FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} stalls",
+        theirs.waits
+    );
+    for (player, name, address, options, budget) in [
+        (
+            "hls.js",
+            "hls.js in Chromium, `part-ms=100`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm,part-ms=100", "dash.wasm"],
+            "≤ 0.45 s, p90 ≤ 0.6 s",
+        ),
+        (
+            "hls.js",
+            "hls.js, `part-ms=200`",
+            "/cam/live.m3u8",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.9 s",
+        ),
+        (
+            "dash.js",
+            "dash.js, `target-ms=200`",
+            "/cam/live.mpd",
+            ["ll-hls.wasm", "dash.wasm,target-ms=200"],
+            "≤ 0.28 s",
+        ),
+        (
+            "page",
+            "our own player through MSE",
+            "/?player=mse",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.1 s, no stall",
+        ),
+        (
+            "page",
+            "our own player through WebCodecs",
+            "/?player=webcodecs",
+            ["ll-hls.wasm", "dash.wasm"],
+            "≤ 0.05 s",
+        ),
+    ] {
+        let host = options
+            .iter()
+            .fold(Host::source("pattern"), |host, plugin| host.plugin(plugin))
             .arguments(["--size", &size])
-            .plugin(&format!("ll-hls.wasm,part-ms={part}"))
             .start()
             .await?;
         host.media_playlist().await?;
-        let ours = play(&host.url("/cam/live.m3u8"), &joins, &seconds).await?;
+        let ours = play(player, &host.url(address), &joins, &seconds).await?;
         host.stop().await?;
-        let (own, own90) = ours.seconds()?;
-        println!(
-            "| camera to screen, hls.js in Chromium, `part-ms={part}` ({size}, {joins} joins of {seconds} s) | median {own:.2} s, \
-             p90 {own90:.2} s, {} stalls | FFmpeg's HLS (1 s segments) from nginx: median {median:.2} s, p90 {p90:.2} s, {} \
-             stalls | {:.2} | {budget} |",
-            ours.waits,
-            theirs.waits,
-            own / median
-        );
+        ours.print(
+            name,
+            &format!("({size}, {joins} joins of {seconds} s)"),
+            (median, &beside),
+            budget,
+        )?;
     }
     Ok(())
 }
@@ -76,15 +115,27 @@ impl Played {
         let (median, p90) = (self.median.context(read)?, self.p90.context(read)?);
         Ok((median / 1e3, p90 / 1e3))
     }
+
+    /// A line of the table. The peer's is its median and what is to be said of it.
+    fn print(&self, player: &str, how: &str, peer: (f64, &str), budget: &str) -> Result<()> {
+        let (median, p90) = self.seconds()?;
+        println!(
+            "| camera to screen, {player} {how} | median {median:.3} s, p90 {p90:.3} s, {} stalls | {} | {:.2} | {budget} |",
+            self.waits,
+            peer.1,
+            median / peer.0
+        );
+        Ok(())
+    }
 }
 
 /// Watches a stream in Chromium.
-async fn play(url: &str, joins: &str, seconds: &str) -> Result<Played> {
+async fn play(player: &str, url: &str, joins: &str, seconds: &str) -> Result<Played> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let output = Command::new("node")
         .args([
             "play.mjs",
-            "hls.js",
+            player,
             url,
             "--joins",
             joins,

@@ -267,6 +267,17 @@ async fn a_plugin_that_fails_is_covered_by_its_last_document_while_caches_may_ke
     assert!(viewer.get(MEDIA).await.text().starts_with("at 5.3\n"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_covers_a_plugin_that_is_to_fail_at_once() {
+    let stage = Stage::playing();
+    stage.policy.nothing_stale();
+    let mut viewer = stage.viewer(Http::One).await;
+    assert_eq!(viewer.get(MEDIA).await.status, 200);
+    stage.policy.broken.store(true, Ordering::SeqCst);
+    stage.publish(5, 2);
+    assert_eq!(viewer.get(MEDIA).await.status, 503);
+}
+
 #[tokio::test]
 async fn gzip_is_made_once_for_those_who_take_it() {
     let stage = Stage::playing();
@@ -359,9 +370,9 @@ async fn different_requests_that_wait_are_bounded_and_plain_ones_still_answered(
         };
         for stream in 0..100 {
             let mut viewer = Client::Two(client.clone());
-            // The same to the plugin, and different to us.
-            let zeros = "0".repeat(connection * 100 + stream);
-            let path = format!("/cam/run/media.m3u8?_HLS_msn={zeros}6");
+            // Each for another part, none of which is there.
+            let part = 1_000 + connection * 100 + stream;
+            let path = format!("/cam/run/media.m3u8?_HLS_msn=6&_HLS_part={part}");
             viewers.push(tokio::spawn(async move { viewer.get(&path).await }));
         }
     }

@@ -12,6 +12,8 @@ async fn asking(stage: &Stage, version: Http, path: &str) -> JoinHandle<Got> {
     tokio::spawn(async move { viewer.get(&path).await })
 }
 
+mod growing;
+
 #[tokio::test]
 async fn finished_media_are_sent_whole() {
     let stage = Stage::playing();

@@ -3,6 +3,7 @@
 mod addresses;
 mod counting;
 mod documents;
+mod endless;
 mod limits;
 mod media;
 mod overlay;

@@ -416,6 +416,54 @@ async fn a_permission_that_is_withdrawn_is_asked_for_anew() {
     assert_eq!(got.await.expect("no panic").status, 401);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_held_is_asked_anew_by_a_plugin_that_looks_at_something_else() {
+    for version in BOTH {
+        let stage = Stage::playing();
+        let withdraw = watch::Sender::new(0);
+        let withdrawn = withdraw.clone();
+        stage.doorman.set(cookies(), move |visit| {
+            let question = visit.questions[0].as_ref().expect("it is concerned");
+            assert_eq!(question.cookies, "sid\t1");
+            Verdict::Allowed(Permit {
+                withdrawn: Some(withdrawn.subscribe()),
+                ..Permit::default()
+            })
+        });
+        let server = stage.serve();
+        let got = tokio::spawn(async move {
+            let fields = [("cookie", "sid=1; other=2"), ("x-key", "open")];
+            let path = "/~token/cam/run/p16.m4s?q=3";
+            server.ask(version, Method::GET, path, &fields).await
+        });
+        settle().await;
+        let reads = Reads {
+            inputs: Inputs {
+                query: vec!["q".into()],
+                headers: vec!["x-key".into()],
+                cookies: vec![],
+            },
+            ..Reads::default()
+        };
+        stage.doorman.set(reads, |visit| {
+            let question = visit.questions[0].as_ref().expect("it is concerned");
+            assert_eq!(question.cookies, "");
+            assert_eq!(question.token.as_deref(), Some("token"));
+            match (&*question.query, &*question.headers) {
+                ("q\t3", "x-key\topen") => allow(),
+                _ => refuse(403),
+            }
+        });
+        withdraw.send_replace(1);
+        settle().await;
+        assert!(!got.is_finished(), "it is held on");
+        stage.publish(5, 2);
+        let got = got.await.expect("no panic");
+        assert_eq!(got.status, 200);
+        assert_eq!(got.header("vary"), Some("x-key"));
+    }
+}
+
 #[tokio::test]
 async fn the_peer_is_who_is_at_the_other_end() {
     let stage = Stage::playing();

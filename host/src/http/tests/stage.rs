@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, http::HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
@@ -26,6 +26,7 @@ use crate::{
     http::{
         Asking, Counts, Documents, Guard, Health, Limits, Page, Rendering, Server, State,
         connection::{self, Admission},
+        document::{Document, FAST},
         documents::Cache,
         hold::Phase,
         listen::Peer,
@@ -33,12 +34,12 @@ use crate::{
         route::Shared,
     },
     live::{
-        InitSegment, Live, Media, Object, Part, Position, Presentation, Rendition, Segment,
+        InitSegment, Live, Media, Object, Part, Period, Position, Presentation, Rendition, Segment,
         Snapshot, Timing,
     },
     overlay::Board,
     plugin::{self, Answer, CallError, DocumentSpec, Inputs, Permit, Reads, Scope, Verdict, Visit},
-    time::{MediaTime, Wall},
+    time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
 /// Parts of a complete segment.
@@ -46,6 +47,9 @@ pub const PARTS: u32 = 3;
 
 /// Who is at the other end of a pipe.
 pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+
+/// The wall clock at presentation time 0.
+pub const EPOCH: Wall = Wall(1_780_000_000_000_000);
 
 /// Three of these is how long requests are held.
 pub const TARGET_DURATION: u32 = 2;
@@ -74,6 +78,13 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
         data: content("init.mp4").into(),
         parameter_sets: Arc::new(ParameterSets::example(1280)),
     });
+    let period = Arc::new(Period {
+        sequence: 0,
+        start: MediaTime(0),
+        segment: None,
+        chunk: Duration::from_millis(40),
+        template: Some("chunked/0/s$Number$.m4s".into()),
+    });
     let mut objects = HashMap::new();
     objects.insert(init.path.clone(), Object::Init(init.clone()));
     let mut segments = Vec::new();
@@ -97,6 +108,7 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
         }
         let segment = Arc::new(Segment {
             sequence: number,
+            period: period.clone(),
             init: init.clone(),
             start: MediaTime(number * 600_000),
             captured: Wall(number * 600_000),
@@ -137,9 +149,11 @@ pub fn window(id: &str, sequence: u64, parts: u32, ended: bool) -> Snapshot {
                 frame: Duration::from_millis(40),
                 window: Duration::from_secs(30),
             },
+            clock: PresentationClock::new(Monotonic(0), EPOCH),
         }),
         position,
         ended,
+        superseded: false,
         rendition: Rendition::default(),
         segments,
         discontinuity_sequence: 0,
@@ -177,6 +191,7 @@ impl Default for Policy {
 impl Policy {
     fn list() -> Arc<[DocumentSpec]> {
         let document = |path: &str, scope, content_type: &str, reads| DocumentSpec {
+            stale_if_error: true,
             path: path.into(),
             scope,
             content_type: content_type.into(),
@@ -210,6 +225,19 @@ impl Policy {
     /// What a reload does.
     pub fn reload(&self) {
         *self.documents.lock().expect("no test panics here") = Self::list();
+    }
+
+    /// Where it fails, there is nothing.
+    pub fn nothing_stale(&self) {
+        let mut documents = self.documents.lock().expect("no test panics here");
+        *documents = documents
+            .iter()
+            .cloned()
+            .map(|document| DocumentSpec {
+                stale_if_error: false,
+                ..document
+            })
+            .collect();
     }
 
     pub fn calls(&self) -> usize {
@@ -323,13 +351,16 @@ impl Guard for Doorman {
         self.state.lock().expect("no test panics here").0.clone()
     }
 
-    fn ask<'a>(&'a self, _: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
+    fn ask<'a>(&'a self, reads: &'a Arc<[Reads]>, visit: &'a Visit) -> Asking<'a> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.expect("we are here");
-            let rule = self.state.lock().expect("no test panics here").1.clone();
-            rule(visit)
+            let (now, rule) = self.state.lock().expect("no test panics here").clone();
+            match now == *reads {
+                true => rule(visit),
+                false => Verdict::Outdated,
+            }
         })
     }
 }
@@ -448,7 +479,9 @@ impl Stage {
 }
 
 fn page() -> Page {
-    Page::new("<!doctype html>".repeat(100).into())
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    let text = "<!doctype html>".repeat(100).into();
+    Page(vec![("/", Document::new(text, html, 0, FAST))])
 }
 
 /// Where time is paused: lets everything happen that needs no time.

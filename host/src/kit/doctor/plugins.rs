@@ -1,17 +1,24 @@
 use super::Finding;
 use crate::{
     config::Config,
-    plugin::{Environment, PluginSpec, Plugins, check_cache_dir},
+    plugin::{Environment, PluginSpec, Plugins, Storage, check_cache_dir, check_state_dir},
     run,
 };
 
-/// Plugins: each is loaded, then all together, as at a start; and the directory for what they are compiled to.
+/// Plugins: each is loaded, then all together, as at a start; and the directories for what they are compiled to and what
+/// they store.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![cache(config)];
     let mut environment = run::environment(config);
     if findings.iter().any(|finding| finding.mend.is_some()) {
         // It has been told once.
         environment.cache_dir = None;
+    }
+    // What is stored may belong to a host that runs, and is nothing to try things on.
+    environment.state_dir = None;
+    let persistent = |spec: &PluginSpec| spec.storage == Storage::Persistent;
+    if config.plugins.iter().any(persistent) {
+        findings.push(state(config));
     }
     let stock = run::STOCK.map(PluginSpec::new);
     let mut all_load = true;
@@ -63,6 +70,18 @@ fn cache(config: &Config) -> Finding {
     }
 }
 
+fn state(config: &Config) -> Finding {
+    let path = config.state_dir.display();
+    match check_state_dir(&config.state_dir) {
+        Ok(()) => Finding::ok("state", format!("what plugins store is kept in {path}")),
+        Err(error) => Finding::wrong(
+            "state",
+            format!("what plugins store can't be kept: {error:#}"),
+        )
+        .mend("name another directory with `state-dir` in the configuration"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
@@ -100,6 +119,23 @@ mod tests {
         let (_folder, config) = config(&["ll-hls.wasm", "ll-hls.wasm"]);
         let last = look(&config).pop().unwrap();
         assert_eq!((last.subject, last.level), ("plugins", Level::Wrong));
+    }
+
+    #[test]
+    fn the_directory_for_what_is_stored_is_looked_at_where_something_is() {
+        let (folder, mut config) = config(&["auth-basic.wasm"]);
+        config.plugins[0].config = vec![("users".into(), "bob:x".into())];
+        config.state_dir = folder.path().join("cache/no-directory");
+        let subjects = |config: &Config| -> Vec<_> {
+            let findings = look(config).into_iter();
+            findings.map(|it| (it.subject, it.level)).collect()
+        };
+        assert!(subjects(&config).iter().all(|(it, _)| *it != "state"));
+        config.plugins[0].storage = Storage::Persistent;
+        assert!(subjects(&config).contains(&("state", Level::Ok)));
+        fs::write(folder.path().join("file"), "").unwrap();
+        config.state_dir = folder.path().join("file");
+        assert!(subjects(&config).contains(&("state", Level::Wrong)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ const SOON: Duration = DAY.saturating_mul(21);
 /// TLS: the certificate and its key are read as the host would, and the certificate's dates and names looked at.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     match &config.tls {
-        Some(spec) => certificate(spec, &tls::default_state_dir()),
+        Some(spec) => certificate(spec, &config.state_dir),
         None => Vec::new(),
     }
 }

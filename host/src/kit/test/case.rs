@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::recording::Recording;
 use crate::{
     live::Snapshot,
-    plugin::{Answer, Hook, Knock, Object, Request, Workbench, trial},
+    plugin::{Answer, Grants, Hook, Knock, Object, Request, Workbench, trial},
     time::{MediaTime, Wall},
 };
 
@@ -22,8 +22,19 @@ pub(super) struct Cases {
     /// The plugin's own configuration. What is said on the command line wins.
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
+    /// What of the host the plugin may call, as in a `[[plugin]]` table.
+    #[serde(default, deserialize_with = "grants")]
+    pub(super) grants: Grants,
     #[serde(default, rename = "case")]
     pub(super) cases: Vec<Case>,
+}
+
+fn grants<'de, D: Deserializer<'de>>(names: D) -> Result<Grants, D::Error> {
+    let mut grants = Grants::default();
+    for name in Vec::<String>::deserialize(names)? {
+        grants.add(&name).map_err(D::Error::custom)?;
+    }
+    Ok(grants)
 }
 
 /// One request.
@@ -223,8 +234,8 @@ impl Cases {
             }
         }
         Self {
-            config: BTreeMap::new(),
             cases,
+            ..Self::default()
         }
     }
 }
@@ -320,7 +331,7 @@ pub(super) fn window(name: &str, directory: &Path) -> anyhow::Result<Snapshot> {
         "begun" => Ok(trial::begun()),
         "running" => Ok(trial::running()),
         "ended" => Ok(trial::ended()),
-        file => Ok(Recording::read(&directory.join(file))?.snapshot()),
+        file => Recording::read(&directory.join(file))?.snapshot(),
     }
 }
 

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     h264::ParameterSets,
     live::{
-        InitSegment, Media, Part, Position, Presentation, Rendition, Segment, Snapshot, Timing,
+        InitSegment, Media, Part, Period, Position, Presentation, Rendition, Segment, Snapshot,
+        Timing,
     },
-    time::{MediaTime, Wall},
+    time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
 /// A window.
@@ -22,8 +23,11 @@ use crate::{
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Recording {
     id: String,
+    epoch: u64,
     #[serde(default)]
     ended: bool,
+    #[serde(default)]
+    superseded: bool,
     width: u32,
     height: u32,
     /// Profile, constraints and level of the SPS: `[100, 0, 31]` for `avc1.64001f`.
@@ -37,6 +41,7 @@ pub(super) struct Recording {
     timing: RecordedTiming,
     position: RecordedPosition,
     segments: Vec<RecordedSegment>,
+    periods: Vec<RecordedPeriod>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +81,19 @@ struct RecordedSegment {
     parts: Vec<RecordedPart>,
 }
 
+/// Its coding is that of the recording.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RecordedPeriod {
+    sequence: u64,
+    start: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    segment: Option<u64>,
+    chunk: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    segment_template: Option<String>,
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordedPart {
@@ -109,7 +127,9 @@ impl Recording {
         let timing = snapshot.presentation.timing;
         Ok(Self {
             id: snapshot.presentation.id.to_string(),
+            epoch: snapshot.presentation.clock.epoch().0,
             ended: snapshot.ended,
+            superseded: snapshot.superseded,
             width: coding.width,
             height: coding.height,
             profile: coding.profile,
@@ -154,11 +174,19 @@ impl Recording {
                         .collect(),
                 })
                 .collect(),
+            periods: snapshot
+                .segments
+                .chunk_by(|one, next| Arc::ptr_eq(&one.period, &next.period))
+                .map(|segments| RecordedPeriod::of(&segments[0].period))
+                .collect(),
         })
     }
 
     /// The window. Its media can't be fetched: plugins see lengths of them, and never bytes.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    ///
+    /// # Errors
+    /// A segment before the first period.
+    pub(super) fn snapshot(&self) -> anyhow::Result<Snapshot> {
         let coding = Arc::new(ParameterSets {
             sps: vec![Bytes::from([&[0x67][..], &self.profile[..]].concat())],
             pps: vec![Bytes::from_static(&[0x68])],
@@ -179,9 +207,21 @@ impl Recording {
                 })
             });
         }
+        let periods: Vec<_> = self
+            .periods
+            .iter()
+            .map(|it| Arc::new(it.period()))
+            .collect();
+        let segment = |it: &RecordedSegment| {
+            let period = periods
+                .iter()
+                .rfind(|period| period.sequence <= it.sequence)
+                .with_context(|| format!("none of `periods` holds segment {}", it.sequence))?;
+            anyhow::Ok(Arc::new(it.segment(&inits[it.init.as_str()], period)))
+        };
         let timing = &self.timing;
         let length = Duration::from_micros;
-        Snapshot {
+        Ok(Snapshot {
             presentation: Arc::new(Presentation {
                 id: self.id.as_str().into(),
                 timing: Timing {
@@ -191,12 +231,14 @@ impl Recording {
                     frame: length(timing.frame),
                     window: length(timing.window),
                 },
+                clock: PresentationClock::new(Monotonic(0), Wall(self.epoch)),
             }),
             position: Position {
                 sequence: self.position.sequence,
                 parts: self.position.parts,
             },
             ended: self.ended,
+            superseded: self.superseded,
             rendition: Rendition {
                 peak_bitrate: self.peak_bitrate,
                 average_bitrate: self.average_bitrate,
@@ -204,20 +246,43 @@ impl Recording {
             segments: self
                 .segments
                 .iter()
-                .map(|it| Arc::new(it.segment(&inits[it.init.as_str()])))
-                .collect(),
+                .map(segment)
+                .collect::<anyhow::Result<_>>()?,
             discontinuity_sequence: self.discontinuity_sequence,
             next_part: self.next_part.as_deref().map(Into::into),
             objects: Arc::new(HashMap::new()),
+        })
+    }
+}
+
+impl RecordedPeriod {
+    fn of(period: &Period) -> Self {
+        Self {
+            sequence: period.sequence,
+            start: period.start.0,
+            segment: period.segment.map(micros),
+            chunk: micros(period.chunk),
+            segment_template: period.template.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn period(&self) -> Period {
+        Period {
+            sequence: self.sequence,
+            start: MediaTime(self.start),
+            segment: self.segment.map(Duration::from_micros),
+            chunk: Duration::from_micros(self.chunk),
+            template: self.segment_template.as_deref().map(Into::into),
         }
     }
 }
 
 impl RecordedSegment {
-    fn segment(&self, init: &Arc<InitSegment>) -> Segment {
+    fn segment(&self, init: &Arc<InitSegment>, period: &Arc<Period>) -> Segment {
         Segment {
             sequence: self.sequence,
             path: self.path.as_str().into(),
+            period: period.clone(),
             init: init.clone(),
             start: MediaTime(self.start),
             captured: Wall(self.captured),
@@ -272,7 +337,7 @@ mod tests {
                 std::fs::write(&path, text).unwrap();
                 let read = Recording::read(&path).unwrap();
                 assert_eq!(read, recording, "{name}");
-                let again = Recording::of(&read.snapshot()).unwrap();
+                let again = Recording::of(&read.snapshot().unwrap()).unwrap();
                 assert_eq!(again, recording, "{name}");
             }
         }

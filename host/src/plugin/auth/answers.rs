@@ -11,6 +11,7 @@ use super::{
     Question,
     decision::{Decision, Ruling},
 };
+use crate::plugin::CallError;
 
 /// A table of its own for each, so that requests on different processors seldom wait for each other.
 const SHARDS: usize = 16;
@@ -87,8 +88,8 @@ struct Asked {
 pub(super) enum Outcome {
     /// It decided. Look again whether that is of use.
     Decided,
-    /// It can't be asked, for this long at least.
-    Failed(Duration),
+    /// It said nothing.
+    Failed(CallError),
 }
 
 /// Whose call somebody may wait for, instead of having the plugin called again.
@@ -322,9 +323,9 @@ impl Ticket {
         until
     }
 
-    /// It can't be asked for this long.
-    pub(super) fn failed(self, retry_in: Duration) {
-        self.outcome.send_replace(Some(Outcome::Failed(retry_in)));
+    /// The plugin said nothing.
+    pub(super) fn failed(self, error: CallError) {
+        self.outcome.send_replace(Some(Outcome::Failed(error)));
     }
 }
 

@@ -41,14 +41,6 @@ pub(in super::super) struct Said {
     pub(in super::super) fresh: bool,
 }
 
-/// Why a plugin says nothing.
-pub(in super::super) enum Silence {
-    /// The call failed.
-    Failed(CallError),
-    /// The call that another one made for the same question failed, and has been dealt with there.
-    FailedForAll(Duration),
-}
-
 impl Asker {
     /// Starts the pool, if `first` with that instance.
     pub(in super::super) fn start(
@@ -74,7 +66,7 @@ impl Asker {
         path: &Arc<str>,
         question: &Arc<Question>,
         peer: IpAddr,
-    ) -> Result<Said, Silence> {
+    ) -> Result<Said, CallError> {
         let mut patience = Patience::AnyPath;
         loop {
             match self.answers.look(question, path, patience) {
@@ -92,9 +84,8 @@ impl Asker {
                 } => {
                     let outcome = outcome.wait_for(Option::is_some).await;
                     match outcome.as_deref() {
-                        Ok(Some(Outcome::Failed(retry_in))) => {
-                            return Err(Silence::FailedForAll(*retry_in));
-                        }
+                        // Each sees to what is to be done about it: they may well be woken before whoever called.
+                        Ok(Some(Outcome::Failed(error))) => return Err(error.clone()),
                         // What was said may hold for this one, too; if not, nobody else's call will help.
                         Ok(_) if same_path => patience = Patience::Gone,
                         Ok(_) => patience = Patience::SamePath,
@@ -113,8 +104,8 @@ impl Asker {
                             })
                         }
                         Err(error) => {
-                            ticket.failed(retry_in(&error));
-                            Err(Silence::Failed(error))
+                            ticket.failed(error.clone());
+                            Err(error)
                         }
                     };
                 }
@@ -154,7 +145,7 @@ impl Asker {
 pub(in super::super) fn retry_in(error: &CallError) -> Duration {
     match error {
         CallError::Benched { retry_in, .. } => (*retry_in).max(PAUSE),
-        CallError::Failed { .. } | CallError::Busy { .. } => PAUSE,
+        CallError::Failed { .. } | CallError::RolledBack { .. } | CallError::Busy { .. } => PAUSE,
     }
 }
 

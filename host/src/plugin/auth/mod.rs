@@ -21,7 +21,7 @@ use hyper::{
 };
 use tokio::{sync::watch, time::Instant};
 
-pub(super) use asker::{Asker, Silence, retry_in};
+pub(super) use asker::{Asker, retry_in};
 pub(super) use decision::{Ruling, check as check_decision};
 
 use super::Inputs;
@@ -94,6 +94,8 @@ pub enum Verdict {
     Refused(Arc<Refusal>),
     /// One of them can't tell, for as long as this at least.
     Unavailable(Duration),
+    /// Nobody was asked, since plugins serve now that look at something else: make the questions anew.
+    Outdated,
 }
 
 /// A permission, for as long as it holds.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         CallError, Hook,
-        budget::thread_time,
+        budget::{BRIEF, thread_time},
         generation::Generation,
         instance::Instance,
         worker::{Fault, Keeper, Vitals},
@@ -36,7 +36,8 @@ const NICE: i32 = 5;
 ///
 /// Handing a call to a thread and its result back costs some 20 µs, several times what checking a token does. So a plugin
 /// that has shown to be quick is called by whoever asks, on his own thread. One that has once been slow isn't, from then on:
-/// a password hash, or a loop, is nothing for a thread that serves viewers.
+/// a password hash, or a loop, is nothing for a thread that serves viewers. Should that come without warning, the call is
+/// broken off after a few milliseconds and made again on a thread of the pool's.
 pub(super) struct Pool {
     shared: Arc<Shared>,
 }
@@ -93,12 +94,13 @@ impl Pool {
         &self,
         peer: IpAddr,
         subject: impl Display + Send + 'static,
-        call: impl FnOnce(&mut Instance) -> Result<T, Fault> + Send + 'static,
+        call: impl Fn(&mut Instance) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, CallError> {
         if self.shared.pace.is_quick()
-            && let Some(keeper) = self.shared.idle()
+            && let Some(keeper) = self.shared.ready()
+            && let Some(result) = self.shared.run_briefly(keeper, &subject, &call)
         {
-            return self.shared.run(keeper, &subject, call);
+            return result;
         }
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |shared| {
@@ -144,20 +146,39 @@ impl Shared {
         subject: &dyn Display,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, CallError> {
-        // However the call ends, its place is free again.
-        let mut seat = Seat {
-            pool: self,
-            keeper: Some(keeper),
-        };
-        let keeper = seat.keeper.as_mut().expect("it goes back on drop");
+        let mut seat = Seat::of(self, keeper);
         let before = thread_time();
-        let result = keeper.call(Hook::Auth, subject, call);
+        let result = seat.keeper().call(Hook::Auth, subject, call);
         self.pace.took(thread_time().saturating_sub(before));
         result
     }
 
-    fn idle(&self) -> Option<Keeper> {
-        self.keepers().pop()
+    /// `None`: the plugin isn't as quick as it was.
+    fn run_briefly<T>(
+        &self,
+        keeper: Keeper,
+        subject: &dyn Display,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Option<Result<T, CallError>> {
+        let mut seat = Seat::of(self, keeper);
+        let before = thread_time();
+        let result = seat
+            .keeper()
+            .call_briefly(before, Hook::Auth, subject, call);
+        self.pace.took(thread_time().saturating_sub(before));
+        if result.is_none() {
+            tracing::info!(
+                "plugin {} was quick so far and is no more: a call was broken off after {BRIEF:?}, and is made again on a \
+                 thread of its own, as all are from now on",
+                self.name
+            );
+        }
+        result
+    }
+
+    /// One that can be called without being started first.
+    fn ready(&self) -> Option<Keeper> {
+        self.keepers().pop_if(|keeper| keeper.is_ready())
     }
 
     fn wait_for_one(&self) -> Keeper {
@@ -184,10 +205,30 @@ struct Seat<'a> {
     keeper: Option<Keeper>,
 }
 
+/// However a call ends, its place is free again.
+impl<'a> Seat<'a> {
+    fn of(pool: &'a Shared, keeper: Keeper) -> Self {
+        Self {
+            pool,
+            keeper: Some(keeper),
+        }
+    }
+
+    fn keeper(&mut self) -> &mut Keeper {
+        self.keeper.as_mut().expect("it goes back on drop")
+    }
+}
+
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         if let Some(keeper) = self.keeper.take() {
-            self.pool.keepers().push(keeper);
+            let mut keepers = self.pool.keepers();
+            // The last one is taken first; what has to wait is taken if there is nothing else.
+            match keeper.is_paused() {
+                true => keepers.insert(0, keeper),
+                false => keepers.push(keeper),
+            }
+            drop(keepers);
             self.pool.returned.notify_one();
         }
     }

@@ -1,6 +1,7 @@
 //! What calls of a running plugin do, and what becomes of them when it misbehaves.
 
 use super::*;
+use crate::plugin::Restarts;
 
 const LOOP: &str = "(loop $for_ever (br $for_ever)) (unreachable)";
 
@@ -183,6 +184,35 @@ async fn a_plugin_that_keeps_trapping_is_benched_and_the_bench_says_why() {
         RenderError::Call(CallError::Benched { .. })
     ));
     assert!(error.to_string().contains("unreachable"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_that_used_up_its_restarts_is_benched_until_it_runs_again() {
+    // The trial has three calls, on an instance of its own.
+    let fifth = "(if (result i32) (i32.eq (global.get $calls) (i32.const 5)) (then (unreachable)) (else
+        (call $document (call $id (local.get $args)) (call $id_len (local.get $args)) (i32.const 5))))";
+    let (_guests, plugins) = with(Guest::new("fifth").render_live(fifth), |spec| {
+        spec.restarts = Restarts {
+            budget: 1,
+            backoff: Duration::from_millis(1),
+            bench: Duration::from_millis(200),
+        };
+    });
+    for benched in [0, 1] {
+        for _ in 0..4 {
+            assert_eq!(text(render(&plugins, "fifth.txt").await), "live-7");
+        }
+        failure(&plugins, "fifth.txt").await;
+        assert_eq!(status(&plugins).benched, benched);
+    }
+    let error = render(&plugins, "fifth.txt").await.unwrap_err();
+    let RenderError::Call(CallError::Benched { retry_in, .. }) = error else {
+        panic!("{error}");
+    };
+    tokio::time::sleep(retry_in).await;
+    assert_eq!(status(&plugins).benched, 1, "nobody has tried it since");
+    assert_eq!(text(render(&plugins, "fifth.txt").await), "live-7");
+    assert_eq!(status(&plugins).benched, 0);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn text_operation(guest: &mut Guest, content: &str) -> Vec<u32> {
 }
 
 fn painter(name: &str) -> Guest {
-    Guest::new(name).hooks(&[Hook::Overlay])
+    Guest::new(name).hooks(&[Hook::Overlay.name()])
 }
 
 /// Draws these operations, until 1,000 after the frame.
@@ -160,7 +160,7 @@ async fn another_generation_is_another_edition() {
 async fn a_reload_never_adds_a_drawing_that_nobody_would_see() {
     let guests = Guests::new();
     let plugins = load(&[PluginSpec::new(guests.build(Guest::new("swap")))]).unwrap();
-    guests.build(Guest::new("swap").hooks(&[Hook::Playlist, Hook::Overlay]));
+    guests.build(Guest::new("swap").hooks(&[Hook::Playlist.name(), Hook::Overlay.name()]));
     let error = plugins.reload("swap").await.unwrap_err().to_string();
     assert!(error.contains("it draws now"), "{error}");
 }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::plugin::{OverlayFailure, PlaylistFailure, Storage};
 
 const LOOP: &str = "(loop $for_ever (br $for_ever))";
 
@@ -69,7 +70,7 @@ fn a_plugin_has_the_hooks_that_it_exports_and_any_of_them_will_do() {
         &Hook::ALL,
     ] {
         let guest = Guest::new("some")
-            .hooks(hooks)
+            .hooks(&hooks.iter().map(|hook| hook.name()).collect::<Vec<_>>())
             .state("(call $string (i32.const 0) (i32.const 0))", "");
         let plugins = load(&[spec(&guests, guest)]).unwrap();
         let found = status(&plugins).hooks;
@@ -83,7 +84,7 @@ fn a_plugin_has_the_hooks_that_it_exports_and_any_of_them_will_do() {
 #[test]
 fn others_load_beside_plugins_of_which_none_writes_documents() {
     let guests = Guests::new();
-    let draws = spec(&guests, Guest::new("draws").hooks(&[Hook::Overlay]));
+    let draws = spec(&guests, Guest::new("draws").hooks(&[Hook::Overlay.name()]));
     let writes = spec(&guests, Guest::new("writes"));
     let stock = spec(&guests, Guest::new("stock"));
     for (named, loaded) in [
@@ -135,12 +136,44 @@ fn each_hook_is_tried_before_it_is_let_at_the_stream() {
             "for a frame of 1280x720: `draw`",
         ),
     ] {
-        let error = refusal(&[spec(&guests, guest.hooks(&[hook]))]);
+        let error = refusal(&[spec(&guests, guest.hooks(&[hook.name()]))]);
         assert!(
             error.contains("on trial, ") && error.contains(words),
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_policy_for_a_hook_that_a_plugin_has_not_is_an_error() {
+    let guests = Guests::new();
+    let mut spec = spec(&guests, Guest::new("writes"));
+    spec.failure_policy.playlist = Some(PlaylistFailure::Unavailable);
+    let plugins = load(std::slice::from_ref(&spec)).unwrap();
+    assert!(!plugins.documents()[0].stale_if_error);
+    spec.failure_policy.overlay = Some(OverlayFailure::Keep);
+    let error = refusal(&[spec]);
+    assert!(error.contains("it has no `overlay`"), "{error}");
+}
+
+#[test]
+fn what_is_to_be_kept_has_to_be_stored_first() {
+    let guests = Guests::new();
+    let stores = Guest::new("stores").import("kv", "keys", "(param i32)");
+    for (guest, granted, words) in [
+        (Guest::new("none"), true, "it doesn't import `kv`"),
+        (stores.clone(), false, "add \"kv\" to `grants`"),
+    ] {
+        let mut spec = spec(&guests, guest);
+        spec.storage = Storage::Persistent;
+        spec.grants.kv = granted;
+        let error = refusal(&[spec]);
+        assert!(error.contains(words), "{error}");
+    }
+    let mut spec = spec(&guests, stores);
+    spec.storage = Storage::Persistent;
+    spec.grants.kv = true;
+    load(&[spec]).unwrap();
 }
 
 #[test]
@@ -242,9 +275,9 @@ fn a_grant_is_not_in_force_in_describe() {
 #[test]
 fn the_trial_finds_what_would_fail_later_and_says_for_which_stream() {
     let guests = Guests::new();
-    // Traps only where there is no next part: when the stream has ended.
+    // Traps only where `presentation.ended` is true.
     let guest = Guest::new("end").render(
-        "(if (i32.load8_u offset=40 (local.get $args)) (then (unreachable)))
+        "(if (i32.load8_u offset=48 (local.get $args)) (then (unreachable)))
          (call $document (i32.const 0) (i32.const 0) (i32.const 1))",
     );
     let error = refusal(&[spec(&guests, guest)]);
@@ -302,6 +335,7 @@ fn a_plugin_is_found_by_name_in_a_plugin_directory() {
     let environment = Environment {
         plugin_dirs: vec![guests.path()],
         cache_dir: None,
+        state_dir: None,
     };
     let plugins = Plugins::load(&[PluginSpec::new("mine")], &environment).unwrap();
     assert_eq!(status(&plugins).name, "mine");
@@ -315,6 +349,7 @@ fn the_second_start_takes_the_code_from_the_cache() {
     let environment = Environment {
         plugin_dirs: Vec::new(),
         cache_dir: Some(cache_dir.clone()),
+        state_dir: None,
     };
     let from_cache = || status(&Plugins::load(&specs, &environment).unwrap()).from_cache;
     assert!(!from_cache());

@@ -3,7 +3,7 @@
 mod calling;
 mod drawing;
 mod files;
-mod guest;
+mod hostile;
 mod loading;
 mod naming;
 mod permission;
@@ -11,7 +11,7 @@ mod reloading;
 
 use std::{sync::Arc, time::Duration};
 
-use guest::{Guest, Guests};
+use picam_guests::{Guest, Guests};
 
 use super::{
     Answer, CallError, Environment, Hook, PluginSpec, PluginStatus, Plugins, RenderError, Request,
@@ -24,6 +24,7 @@ fn environment() -> Environment {
     Environment {
         plugin_dirs: Vec::new(),
         cache_dir: None,
+        state_dir: None,
     }
 }
 
@@ -49,6 +50,7 @@ fn live() -> Arc<Snapshot> {
     snapshot.presentation = Arc::new(Presentation {
         id: "live-7".into(),
         timing: snapshot.presentation.timing,
+        clock: snapshot.presentation.clock,
     });
     Arc::new(snapshot)
 }

@@ -3,12 +3,12 @@
 use super::*;
 use crate::{
     live::{Kind, Nameless, Naming as _},
-    plugin::Namer,
+    plugin::{Namer, NamingFailure},
     time::Wall,
 };
 
 fn namer(name: &str) -> Guest {
-    Guest::new(name).hooks(&[Hook::Naming])
+    Guest::new(name).hooks(&[Hook::Naming.name()])
 }
 
 fn started(guest: Guest) -> (Guests, Arc<Plugins>) {
@@ -61,6 +61,27 @@ async fn a_plugin_is_told_what_an_object_is_and_its_names_get_an_ending() {
         assert_eq!(named(&plugins, kind, number).await.as_deref(), Some(name));
     }
     assert_eq!(status(&plugins).failures, 0);
+}
+
+#[tokio::test]
+async fn where_a_name_fails_there_is_a_number_or_a_random_name_as_the_operator_likes() {
+    for (policy, random) in [
+        (None, false),
+        (Some(NamingFailure::Number), false),
+        (Some(NamingFailure::Random), true),
+    ] {
+        let guests = Guests::new();
+        let mut spec = PluginSpec::new(guests.build(namer("some")));
+        spec.failure_policy.naming = policy;
+        let namer = Namer::new(Arc::new(load(&[spec]).unwrap()));
+        let names = [namer.instead(), namer.instead()];
+        match names {
+            [Some(one), Some(other)] => {
+                assert!(random && one != other && one.len() == 32, "{one} {other}");
+            }
+            [one, other] => assert!(!random && one.is_none() && other.is_none()),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a swap does to a plugin that serves.
 
+use picam_guests::LOOP;
+
 use super::*;
 use crate::plugin::{Outcome, ReloadError};
 
@@ -214,6 +216,20 @@ async fn a_plugin_that_traps_on_its_third_call_is_rolled_back_and_the_call_is_an
         3,
         "no number is given twice"
     );
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_loop_is_answered_by_the_generation_before_without_another_loop() {
+    let documents = ["a.txt", "b.txt", "c.txt"];
+    let (guests, plugins) = started(saying("old").documents(documents));
+    guests.build(saying("new").documents(documents).render_live(LOOP));
+    plugins.reload("swap").await.unwrap();
+    let [a, b, c] = documents.map(|path| render(&plugins, path));
+    let answers = tokio::join!(a, b, c);
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!(text(answer), "old");
+    }
+    assert_eq!(status(&plugins).traps, 1);
 }
 
 #[tokio::test]

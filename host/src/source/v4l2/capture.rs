@@ -13,8 +13,9 @@ use std::{
 use v4l::{v4l_sys as sys, v4l2::vidioc};
 
 use super::{
-    device::{CAPTURE, Device},
+    device::Device,
     ioctl::{Argument, Request, ioctl},
+    offer::CAPTURE,
     stamp::Stamp,
 };
 use crate::time::Monotonic;

@@ -10,64 +10,14 @@ use rustix::fs::{Mode, OFlags};
 use v4l::{v4l_sys as sys, v4l2::vidioc};
 
 use super::{
+    coding::Coding,
     control::{self, Controls},
     error::OpenError,
-    format::{Interval, Intervals, Size, Sizes, nearest_interval, nearest_size},
+    format::{Interval, Size},
     ioctl::{Argument, ioctl},
+    offer::{formats, set_interval, set_size},
 };
 use crate::source::Wanted;
-
-/// The buffer type of all that we do. (Cameras that encode H.264 with the multi-planar interface don't exist in the
-/// mainline kernel; memory-to-memory encoders do, and are no cameras.)
-pub(super) const CAPTURE: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
-
-/// How pictures come out of a device, best first. Raw formats will follow here, for the host to encode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// One access unit a buffer, Annex B.
-    H264,
-}
-
-impl Coding {
-    const PREFERRED: [Self; 1] = [Self::H264];
-
-    fn fourcc(self) -> FourCc {
-        match self {
-            Self::H264 => FourCc(*b"H264"),
-        }
-    }
-
-    /// What to take from a device that offers `offered`.
-    fn choose(offered: &[FourCc]) -> Option<Self> {
-        Self::PREFERRED
-            .into_iter()
-            .find(|coding| offered.contains(&coding.fourcc()))
-    }
-}
-
-/// A pixel format's four-character code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FourCc([u8; 4]);
-
-impl FourCc {
-    fn number(self) -> u32 {
-        u32::from_le_bytes(self.0)
-    }
-}
-
-impl std::fmt::Display for FourCc {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The top bit of a code says big-endian; codes end in blanks ("VP9 " hasn't, "Y16 " has).
-        for byte in self.0 {
-            match byte & 0x7f {
-                byte if byte.is_ascii_graphic() => write!(f, "{}", byte as char)?,
-                b' ' => {}
-                byte => write!(f, "\\x{byte:02x}")?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A camera that is open and set up.
 #[derive(Debug)]
@@ -254,178 +204,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
 }
 
-/// Asks for item 0, 1, 2, … until the driver says that there is no more. None at all is an empty list, whatever error
-/// a driver has for it.
-fn list<T>(mut item: impl FnMut(u32) -> io::Result<T>) -> io::Result<Vec<T>> {
-    let mut items = Vec::new();
-    // More than any device has: a bound for drivers that never say stop.
-    for index in 0..1024 {
-        match item(index) {
-            Ok(item) => items.push(item),
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(items)
-}
-
-fn formats(fd: BorrowedFd<'_>) -> io::Result<Vec<FourCc>> {
-    list(|index| {
-        let mut format = sys::v4l2_fmtdesc {
-            index,
-            type_: CAPTURE,
-            ..Argument::zeroed()
-        };
-        ioctl(fd, vidioc::VIDIOC_ENUM_FMT, &mut format)?;
-        Ok(FourCc(format.pixelformat.to_le_bytes()))
-    })
-}
-
-fn sizes(fd: BorrowedFd<'_>, coding: Coding) -> io::Result<Vec<Sizes>> {
-    list(|index| {
-        let mut size = sys::v4l2_frmsizeenum {
-            index,
-            pixel_format: coding.fourcc().number(),
-            ..Argument::zeroed()
-        };
-        ioctl(fd, vidioc::VIDIOC_ENUM_FRAMESIZES, &mut size)?;
-        // SAFETY: both readings of the union are integers, and the driver says which one it filled.
-        Ok(unsafe {
-            if size.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
-                let one = size.__bindgen_anon_1.discrete;
-                Sizes::One(Size {
-                    width: one.width,
-                    height: one.height,
-                })
-            } else {
-                let range = size.__bindgen_anon_1.stepwise;
-                let size = |width, height| Size { width, height };
-                Sizes::Range(
-                    size(range.min_width, range.min_height),
-                    size(range.max_width, range.max_height),
-                    size(range.step_width, range.step_height),
-                )
-            }
-        })
-    })
-}
-
-fn intervals(fd: BorrowedFd<'_>, coding: Coding, size: Size) -> io::Result<Vec<Intervals>> {
-    list(|index| {
-        let mut interval = sys::v4l2_frmivalenum {
-            index,
-            pixel_format: coding.fourcc().number(),
-            width: size.width,
-            height: size.height,
-            ..Argument::zeroed()
-        };
-        ioctl(fd, vidioc::VIDIOC_ENUM_FRAMEINTERVALS, &mut interval)?;
-        // SAFETY: both readings of the union are integers, and the driver says which one it filled.
-        Ok(unsafe {
-            if interval.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
-                Intervals::One(fraction(interval.__bindgen_anon_1.discrete))
-            } else {
-                let range = interval.__bindgen_anon_1.stepwise;
-                Intervals::Range(fraction(range.min), fraction(range.max))
-            }
-        })
-    })
-}
-
-fn fraction(fraction: sys::v4l2_fract) -> Interval {
-    Interval {
-        numerator: fraction.numerator,
-        denominator: fraction.denominator,
-    }
-}
-
-/// Sets format and size; the driver may give another size.
-fn set_size(fd: BorrowedFd<'_>, coding: Coding, wanted: &Wanted) -> io::Result<Size> {
-    let wanted = Size {
-        width: wanted.width,
-        height: wanted.height,
-    };
-    let asked = nearest_size(&sizes(fd, coding)?, wanted).unwrap_or(wanted);
-    let mut format = sys::v4l2_format {
-        type_: CAPTURE,
-        ..Argument::zeroed()
-    };
-    format.fmt.pix = sys::v4l2_pix_format {
-        width: asked.width,
-        height: asked.height,
-        pixelformat: coding.fourcc().number(),
-        field: sys::v4l2_field_V4L2_FIELD_ANY,
-        // SAFETY: integers, and a union of integers.
-        ..unsafe { std::mem::zeroed() }
-    };
-    ioctl(fd, vidioc::VIDIOC_S_FMT, &mut format)?;
-    // SAFETY: the driver fills this reading of the union for a capture buffer type.
-    let taken = unsafe { format.fmt.pix };
-    if taken.pixelformat != coding.fourcc().number() {
-        return Err(io::Error::other(format!(
-            "it lists {} but takes {} when asked for it",
-            coding.fourcc(),
-            FourCc(taken.pixelformat.to_le_bytes())
-        )));
-    }
-    Ok(Size {
-        width: taken.width,
-        height: taken.height,
-    })
-}
-
-/// Sets the rate; returns what the driver gives. A camera may have no say in it (a capture card), which is fine.
-fn set_interval(fd: BorrowedFd<'_>, coding: Coding, size: Size, fps: u32) -> Option<Interval> {
-    let asked = nearest_interval(&intervals(fd, coding, size).ok()?, fps).unwrap_or(Interval {
-        numerator: 1,
-        denominator: fps,
-    });
-    let mut parameters = sys::v4l2_streamparm {
-        type_: CAPTURE,
-        ..Argument::zeroed()
-    };
-    parameters.parm.capture.timeperframe = sys::v4l2_fract {
-        numerator: asked.numerator,
-        denominator: asked.denominator,
-    };
-    if let Err(error) = ioctl(fd, vidioc::VIDIOC_S_PARM, &mut parameters) {
-        tracing::debug!("no rate can be set: {error}");
-        parameters = sys::v4l2_streamparm {
-            type_: CAPTURE,
-            ..Argument::zeroed()
-        };
-        ioctl(fd, vidioc::VIDIOC_G_PARM, &mut parameters).ok()?;
-    }
-    // SAFETY: the driver fills this reading of the union for a capture buffer type.
-    let taken = fraction(unsafe { parameters.parm.capture.timeperframe });
-    taken.duration().map(|_| taken)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn h264_is_taken_wherever_it_stands_in_the_list() {
-        let codes =
-            |codes: &[&[u8; 4]]| codes.iter().map(|code| FourCc(**code)).collect::<Vec<_>>();
-        assert_eq!(
-            Coding::choose(&codes(&[b"YUYV", b"MJPG", b"H264"])),
-            Some(Coding::H264)
-        );
-        assert_eq!(Coding::choose(&codes(&[b"YUYV", b"MJPG"])), None);
-        assert_eq!(Coding::choose(&[]), None);
-    }
-
-    #[test]
-    fn codes_print_as_people_know_them() {
-        assert_eq!(FourCc(*b"YUYV").to_string(), "YUYV");
-        assert_eq!(FourCc(*b"Y16 ").to_string(), "Y16");
-        assert_eq!(FourCc([b'Y', b'1', b'6', b' ' | 0x80]).to_string(), "Y16");
-        assert_eq!(FourCc([b'a', 0, b'b', b'c']).to_string(), "a\\x00bc");
-    }
 
     #[test]
     fn only_a_node_that_captures_video_in_memory_mapped_buffers_is_a_camera() {

@@ -7,11 +7,12 @@
 //! [`Event::Lost`](super::Event::Lost), and waits for it to come back. It ends, and closes the device, when the receiving
 //! end of its events is dropped.
 //!
-//! Files, in the order of a picture's way: `device` (what a camera is and offers), `format` (which of it to take),
-//! `control` (its encoder), `capture` (the queue), `stamp` (time), `worker` (the thread), `delivery` (what it
-//! tells); beside them `wake` (how it sleeps), `comeback` (how it waits for a device), `ioctl` and `error`.
+//! Files, in the order of a picture's way: `device` (what a camera is), `coding` and `offer` (what it offers), `format` (which
+//! of it to take), `control` (its encoder), `capture` (the queue), `stamp` (time), `worker` (the thread), `delivery` (what
+//! it tells); beside them `wake` (how it sleeps), `comeback` (how it waits for a device), `ioctl` and `error`.
 
 mod capture;
+mod coding;
 mod comeback;
 mod control;
 mod delivery;
@@ -19,6 +20,7 @@ mod device;
 mod error;
 mod format;
 mod ioctl;
+mod offer;
 mod stamp;
 mod wake;
 mod worker;
@@ -109,6 +111,7 @@ fn run(queue: Queue, wanted: &Wanted) -> anyhow::Result<Source> {
                 .and_then(|pictures| u32::try_from(pictures).ok())
                 .filter(|&pictures| pictures > 0),
         },
+        host_timed: false,
         key_frames,
         name: device.path().display().to_string(),
         description: device.to_string(),

@@ -127,7 +127,9 @@ impl Stream {
         }
         Presentation {
             id: "5f3a".into(),
+            epoch: START,
             ended: false,
+            superseded: false,
             timing: self.timing,
             renditions: vec![Rendition {
                 id: "video".into(),
@@ -143,6 +145,7 @@ impl Stream {
                 },
                 discontinuity_sequence,
                 segments,
+                periods: Vec::new(),
                 next_part: Some(format!("part-{serial}.m4s")),
                 next_init: None,
             }],

@@ -108,7 +108,9 @@ fn a_stream_that_has_not_begun_is_refused() {
     };
     let presentation = Presentation {
         id: "1".into(),
+        epoch: 0,
         ended: false,
+        superseded: false,
         timing,
         renditions: vec![],
     };

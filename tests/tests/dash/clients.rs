@@ -1,0 +1,268 @@
+//! Other people's programs read and play what the binary serves: FFmpeg, GStreamer, dash-mpd-core and mpd-parser.
+//!
+//! (`dash-mpd-core` reads every MPD of every test: `Mpd::parse` passes each through it.)
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use picam_tests::{
+    Camera, Clip, Host, PATIENCE,
+    dash::{Mpd, Parts, watch_mpd},
+};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+async fn pattern() -> Result<Host> {
+    let host = Host::source("pattern")
+        .arguments(["--size", "320x180", "--fps", "30"])
+        .plugin("dash.wasm")
+        .start()
+        .await?;
+    Mpd::first(&host).await?;
+    Ok(host)
+}
+
+/// A camera with a clock of its own, so that segments are listed.
+async fn camera() -> Result<(Host, Camera)> {
+    let mut camera = Camera::playing(&Clip::default()).await?;
+    let host = Host::source(&camera.source())
+        .plugin("dash.wasm")
+        .start()
+        .await?;
+    camera.started().await?;
+    Mpd::first(&host).await?;
+    Ok((host, camera))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ffmpeg_plays_five_seconds_however_segments_are_addressed() {
+    ffmpeg(&pattern().await.unwrap()).await.unwrap();
+    let (host, _camera) = camera().await.unwrap();
+    ffmpeg(&host).await.unwrap();
+}
+
+async fn ffmpeg(host: &Host) -> Result<()> {
+    // A window's worth, so that it has somewhere to begin.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let output = Command::new("ffmpeg")
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "warning",
+            "-i",
+            &host.url("/cam/live.mpd"),
+        ])
+        .args([
+            "-t",
+            "5",
+            "-an",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "framemd5",
+            "-",
+        ])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(2 * PATIENCE, output)
+        .await
+        .context("ffmpeg does not end")??;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{complaints}");
+    let frames = String::from_utf8_lossy(&output.stdout);
+    let frames: Vec<Vec<&str>> = frames
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(',').map(str::trim).collect())
+        .collect();
+    println!("ffmpeg: {} pictures; {complaints}", frames.len());
+    // A picture that the source left out on a busy machine is no fault of what is served.
+    ensure!(
+        (120..=152).contains(&frames.len()),
+        "{} pictures: {complaints}",
+        frames.len()
+    );
+    let times = frames.iter().map(|frame| Ok(frame[2].parse::<i64>()?));
+    let times = times.collect::<Result<Vec<_>>>()?;
+    ensure!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    let different: std::collections::BTreeSet<_> = frames.iter().map(|frame| frame[5]).collect();
+    ensure!(
+        different.len() * 10 >= frames.len() * 9,
+        "the picture moves"
+    );
+    Ok(())
+}
+
+/// Both of GStreamer's readers of DASH: the one that `playbin3` takes, and the older one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gstreamer_plays_a_hundred_pictures_however_segments_are_addressed() {
+    let (listed, _camera) = camera().await.unwrap();
+    for host in [pattern().await.unwrap(), listed] {
+        let url = host.url("/cam/live.mpd");
+        let newer = [
+            "playbin3",
+            &format!("uri={url}"),
+            "flags=0x1",
+            "video-sink=fakesink silent=false sync=true",
+        ];
+        let older = format!(
+            "souphttpsrc location={url} ! dashdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true"
+        );
+        let older: Vec<_> = older.split(' ').collect();
+        for pipeline in [&newer[..], &older] {
+            let (pictures, said) = gstreamer(pipeline).await.unwrap();
+            assert!(pictures >= 100, "{pipeline:?}: {pictures} pictures\n{said}");
+        }
+    }
+}
+
+async fn gstreamer(pipeline: &[&str]) -> Result<(u32, String)> {
+    let mut child = Command::new("gst-launch-1.0")
+        .arg("-v")
+        .args(pipeline)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context(
+            "starting gst-launch-1.0 (on Debian: gstreamer1.0-tools and its plugins good, bad, libav)",
+        )?;
+    let stdout = child.stdout.take().context("piped")?;
+    let mut stderr = child.stderr.take().context("piped")?;
+    let (mut pictures, mut said) = (0, String::new());
+    let mut lines = BufReader::new(stdout).lines();
+    let reading = async {
+        while pictures < 100
+            && let Some(line) = lines.next_line().await?
+        {
+            match line.contains("last-message = chain") {
+                true => pictures += 1,
+                false => said = said.clone() + &line + "\n",
+            }
+        }
+        anyhow::Ok(())
+    };
+    // Who counts fewer says so.
+    let _ = timeout(PATIENCE, reading).await;
+    child.kill().await?;
+    let mut complaints = String::new();
+    stderr.read_to_string(&mut complaints).await?;
+    Ok((pictures, said + &complaints))
+}
+
+/// What mpd-parser, which is video.js's, makes of an MPD.
+#[derive(Debug, Deserialize)]
+struct Parsed {
+    complaints: Vec<String>,
+    playlists: Vec<ParsedPlaylist>,
+    #[serde(rename = "minimumUpdatePeriod")]
+    minimum_update_period: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ParsedPlaylist {
+    codecs: Option<String>,
+    bandwidth: Option<u64>,
+    resolution: Option<ParsedSize>,
+    discontinuities: usize,
+    segments: Vec<ParsedSegment>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ParsedSize {
+    width: u64,
+    height: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct ParsedSegment {
+    uri: String,
+    map: Option<String>,
+    number: u64,
+}
+
+async fn mpd_parser(host: &Host, texts: &[&str]) -> Result<Vec<Parsed>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let mut child = Command::new("node")
+        .args(["parse-mpd.mjs", &host.url("/cam/live.mpd")])
+        .current_dir(&directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting node")?;
+    let mut stdin = child.stdin.take().context("piped")?;
+    stdin.write_all(&serde_json::to_vec(texts)?).await?;
+    drop(stdin);
+    let output = timeout(PATIENCE, child.wait_with_output())
+        .await
+        .context("node does not end")??;
+    ensure!(output.status.success(), "parse-mpd.mjs failed");
+    serde_json::from_slice(&output.stdout).context("parse-mpd.mjs prints JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mpd_parser_finds_the_segments_that_there_are() {
+    let steady = pattern().await.unwrap();
+    let (listed, mut camera) = camera().await.unwrap();
+    for (host, breaks) in [(&steady, false), (&listed, true)] {
+        let script = async {
+            if breaks {
+                // A Period more.
+                camera.run("silence 1500 play 60").await.unwrap();
+            }
+        };
+        let (watched, ()) = tokio::join!(watch_mpd(host, Duration::from_secs(8)), script);
+        let watched = watched.unwrap();
+        let texts: Vec<_> = watched
+            .revisions
+            .iter()
+            .map(|seen| &*seen.mpd.text)
+            .collect();
+        let parsed = mpd_parser(host, &texts).await.unwrap();
+        assert_eq!(parsed.len(), texts.len());
+        for (parsed, seen) in parsed.iter().zip(&watched.revisions) {
+            let text = &seen.mpd.text;
+            assert!(
+                parsed.complaints.is_empty(),
+                "{:?}\n{text}",
+                parsed.complaints
+            );
+            assert_eq!(parsed.minimum_update_period, Some(1_000.0));
+            let [playlist] = &parsed.playlists[..] else {
+                panic!("{} playlists of\n{text}", parsed.playlists.len());
+            };
+            let last = seen.mpd.last().unwrap();
+            assert_eq!(playlist.codecs, last.representation.codecs);
+            assert_eq!(playlist.bandwidth, last.representation.bandwidth);
+            let size = playlist
+                .resolution
+                .as_ref()
+                .map(|size| (size.width, size.height));
+            assert_eq!(
+                size,
+                last.representation.width.zip(last.representation.height)
+            );
+            let periods = seen.mpd.periods().unwrap();
+            assert_eq!(playlist.discontinuities + 1, periods.len(), "{text}");
+            assert!(!playlist.segments.is_empty(), "{text}");
+            for segment in &playlist.segments {
+                let of = |parts: &&Parts<'_>| {
+                    parts
+                        .segment(segment.number)
+                        .is_ok_and(|path| host.url(&path) == segment.uri)
+                };
+                let parts = periods.iter().find(of);
+                let parts = parts.unwrap_or_else(|| panic!("{segment:?} is none of\n{text}"));
+                let init = parts.init().map(|path| host.url(&path)).ok();
+                assert_eq!(segment.map, init);
+            }
+        }
+    }
+}
