@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     h264::ParameterSets,
-    live::{InitSegment, Media, Position, Presentation, Rendition, Segment, Timing},
+    live::{InitSegment, Media, Period, Position, Presentation, Rendition, Segment, Timing},
     plugin::Inputs,
-    time::{MediaTime, Wall},
+    time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
 const LISTED: u64 = 5;
@@ -22,12 +22,20 @@ fn window(id: &str, complete: u64, ended: bool) -> Snapshot {
         data: "init".into(),
         parameter_sets: Arc::new(ParameterSets::example(1280)),
     });
+    let period = Arc::new(Period {
+        sequence: 0,
+        start: MediaTime(0),
+        segment: None,
+        chunk: Duration::from_millis(40),
+        template: None,
+    });
     let segment = |sequence: u64| {
         let name = format!("day/{sequence}.m4s");
         Arc::new(Segment {
             sequence,
             path: name.as_str().into(),
             init: init.clone(),
+            period: period.clone(),
             start: MediaTime(sequence * 1_000_000),
             captured: Wall(sequence * 1_000_000),
             duration: Duration::from_secs(1),
@@ -45,6 +53,7 @@ fn window(id: &str, complete: u64, ended: bool) -> Snapshot {
     Snapshot {
         presentation: Arc::new(Presentation {
             id: id.into(),
+            clock: PresentationClock::new(Monotonic(0), Wall(0)),
             timing: Timing {
                 part_target: Duration::from_millis(200),
                 target_duration: 0,
@@ -58,6 +67,7 @@ fn window(id: &str, complete: u64, ended: bool) -> Snapshot {
             parts: 0,
         },
         ended,
+        superseded: false,
         rendition: Rendition::default(),
         segments: (complete.saturating_sub(LISTED)..last)
             .map(segment)
@@ -83,6 +93,7 @@ impl Documents for Policy {
                     scope,
                     content_type: "text/plain".into(),
                     reads: Inputs::default(),
+                    stale_if_error: false,
                 },
                 request: Request::default(),
             })
