@@ -32,22 +32,18 @@ pub struct Reply {
 impl Client {
     /// HTTP/1.1.
     pub fn http1(address: SocketAddr) -> Result<Self> {
-        Self::new(address, reqwest::Client::builder().http1_only())
+        Self::new(address, builder().http1_only())
     }
 
     /// HTTP/2 without TLS, by prior knowledge.
     pub fn http2(address: SocketAddr) -> Result<Self> {
-        Self::new(address, reqwest::Client::builder().http2_prior_knowledge())
+        Self::new(address, builder().http2_prior_knowledge())
     }
 
     /// Over TLS, by HTTP/1.1 or by what is agreed on, trusting nobody but this certificate (PEM).
     pub fn secure(address: SocketAddr, trusted: &str, http1_only: bool) -> Result<Self> {
-        // Another test may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let trusted = reqwest::Certificate::from_pem(trusted.as_bytes())?;
-        let mut builder = reqwest::Client::builder()
-            .tls_certs_only([trusted])
-            .tls_info(true);
+        let mut builder = builder().tls_certs_only([trusted]).tls_info(true);
         if http1_only {
             builder = builder.http1_only();
         }
@@ -180,6 +176,13 @@ impl Reply {
             .find_map(|directive| directive.trim().strip_prefix("max-age="))
             .and_then(|seconds| seconds.parse().ok())
     }
+}
+
+/// reqwest wants a provider of cryptography, with TLS or without: the host's.
+fn builder() -> reqwest::ClientBuilder {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }
 
 /// A relative address seen from a path (RFC 3986 section 5.2, as far as playlists use it: no `..`).
