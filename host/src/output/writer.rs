@@ -92,7 +92,7 @@ impl Writer {
         let old = |name: &&str| {
             needed
                 .get(*name)
-                .is_none_or(|last| now.duration_since(*last) >= after)
+                .is_none_or(|last| now.duration_since(*last) > after)
         };
         let old: Vec<_> = self
             .directory
