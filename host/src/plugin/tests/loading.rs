@@ -242,9 +242,9 @@ fn a_grant_is_not_in_force_in_describe() {
 #[test]
 fn the_trial_finds_what_would_fail_later_and_says_for_which_stream() {
     let guests = Guests::new();
-    // Traps only where there is no next part: when the stream has ended.
+    // Traps only where the presentation says that it has ended.
     let guest = Guest::new("end").render(
-        "(if (i32.load8_u offset=40 (local.get $args)) (then (unreachable)))
+        "(if (i32.load8_u offset=48 (local.get $args)) (then (unreachable)))
          (call $document (i32.const 0) (i32.const 0) (i32.const 1))",
     );
     let error = refusal(&[spec(&guests, guest)]);
