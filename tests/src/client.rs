@@ -115,6 +115,19 @@ impl Client {
         Ok(reply.body)
     }
 
+    /// A value of an operator's `/metrics`, by the name and labels that stand before it.
+    ///
+    /// # Errors
+    /// It isn't there.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.get("/metrics").await?.text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("there is no metric {name}:\n{text}"))?;
+        Ok(value.parse()?)
+    }
+
     /// A response whose body is still to be read, for responses that have no end.
     pub async fn open(&self, path: &str) -> Result<reqwest::Response> {
         timeout(PATIENCE, self.request(Method::GET, path).send())

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     io::{ErrorKind, Write},
     sync::mpsc,
     thread::JoinHandle,
@@ -6,6 +7,40 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use bytes::Bytes;
+
+use crate::media;
+
+/// Which picture of a clip a slice belongs to: no two are the same.
+#[derive(Clone, Debug)]
+pub struct Pictures(HashMap<Vec<u8>, usize>);
+
+impl Pictures {
+    /// Of pictures with the delimiters that end them, as [`Clip::ended_units`](crate::Clip::ended_units) has them.
+    pub fn of(pictures: &[Vec<u8>]) -> Self {
+        let slices = pictures.iter().enumerate().filter_map(|(number, picture)| {
+            let mut nals = media::annex_b(picture);
+            // The last one is the delimiter.
+            nals.pop();
+            Some((nals.pop()?.to_vec(), number))
+        });
+        Self(slices.collect())
+    }
+
+    /// The picture that a part ends with.
+    ///
+    /// # Errors
+    /// It is no part, or ends with another picture.
+    pub fn last_of(&self, part: &Bytes) -> Result<usize> {
+        let fragments = media::fragments(part)?;
+        let samples = &fragments.last().context("a part without media")?.samples;
+        let slice = samples.last().and_then(|sample| sample.nals.last());
+        self.0
+            .get(&slice.context("a fragment without media")?[..])
+            .copied()
+            .context("a part ends with a picture that was never sent")
+    }
+}
 
 /// Writes pictures to pipes in real time, over and over, and keeps account of when. For measurements: several programs
 /// get the same bytes at the same moments.
@@ -25,6 +60,20 @@ pub struct Sent {
     pub picture: usize,
     /// When its last byte was in the (last) pipe.
     pub at: SystemTime,
+}
+
+impl Sent {
+    /// When a picture was written the last time before it was seen.
+    ///
+    /// # Errors
+    /// It never was.
+    pub fn before(all: &[Self], picture: usize, seen: SystemTime) -> Result<SystemTime> {
+        let last = all.iter().rev();
+        last.filter(|sent| sent.picture == picture)
+            .map(|sent| sent.at)
+            .find(|at| *at <= seen)
+            .context("a picture was received that was never sent")
+    }
 }
 
 impl Feed {
@@ -78,6 +127,14 @@ fn feed(
         });
     }
     Ok(sent)
+}
+
+/// Milliseconds from one moment to another, below zero if it is the earlier one.
+pub fn millis_between(from: SystemTime, to: SystemTime) -> f64 {
+    match to.duration_since(from) {
+        Ok(later) => later.as_secs_f64() * 1e3,
+        Err(earlier) => -earlier.duration().as_secs_f64() * 1e3,
+    }
 }
 
 /// The number below which this share of the sorted numbers lies; not a number without any.

@@ -16,10 +16,12 @@
 //! # Ok(()) }
 //! ```
 
+mod blocked;
 mod browser;
 mod camera;
 mod client;
 mod clip;
+pub mod crowd;
 pub mod dash;
 mod feed;
 mod guest;
@@ -30,11 +32,12 @@ pub mod token;
 pub mod vm;
 mod watch;
 
+pub use blocked::{Blocked, blocked};
 pub use browser::{Gaps, HICCUP, Picam, Player, Report, Viewer, Waits, hiccups_during};
 pub use camera::Camera;
 pub use client::{Client, Reply};
 pub use clip::{Clip, units};
-pub use feed::{Feed, Sent, percentile};
+pub use feed::{Feed, Pictures, Sent, millis_between, percentile};
 pub use guest::Guest;
 pub use host::{Host, Setup, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};

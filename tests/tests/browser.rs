@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use picam_tests::{
-    Guest, HICCUP, Host, Player, Report, Viewer, hiccups_during, target_directory, token,
+    Guest, HICCUP, Host, Player, Report, Viewer, hiccups_during, media, target_directory, token,
 };
 use tokio::{process::Command, time::sleep};
 
@@ -44,6 +44,39 @@ async fn hls_js_plays_a_minute_without_a_stall() -> Result<()> {
         "no attempt was undisturbed: whether hls.js stalls by itself remains open on this machine"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_js_plays_pictures_that_come_in_another_order_than_they_are_shown() -> Result<()> {
+    let camera = Unplugged::new().await?;
+    let encoder = "ffmpeg -hide_banner -loglevel error -fflags nobuffer -f h264 -i - -c:v libx264 -preset veryfast -bf 3 \
+                   -x264-params keyint=30:min-keyint=30:scenecut=0:b-adapt=0:rc-lookahead=0:repeat-headers=1:threads=1 \
+                   -f h264 -";
+    let host = Host::source(&format!("exec:{} | {encoder}", camera.program.display()))
+        .start()
+        .await?;
+    let mut viewer = Viewer::open(Player::HlsJs, &host.url("/cam/live.m3u8")).await?;
+    let seen = viewer
+        .until("pictures with a clock", |seen| seen.readings > 300)
+        .await?;
+    ensure!(seen.sizes == [(640, 360)], "unexpected sizes: {seen:#?}");
+    ensure!(seen.rewinds == 0, "pictures went backwards: {seen:#?}");
+    // That they really came in another order: a player is told when to show each.
+    let playlist = host.media_playlist().await?;
+    let part = playlist
+        .segments
+        .iter()
+        .flat_map(|segment| &segment.parts)
+        .next_back();
+    let part = host
+        .http1()?
+        .fetch(&playlist.resolve(&part.context("no part is listed")?.uri))
+        .await?;
+    let fragments = media::fragments(&part)?;
+    let mut samples = fragments.iter().flat_map(|fragment| &fragment.samples);
+    let reordered = samples.any(|sample| sample.composition_offset != 0);
+    ensure!(reordered, "there are no B pictures in it");
+    seen.healthy()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -323,11 +323,13 @@ async fn a_reload_answers_what_serves_now_or_why_the_old_one_goes_on() {
 
     let plugin = get_json(&client, "/api/v1/plugins/ll-hls").await;
     assert_eq!(plugin["reloads"]["published"], 1);
-    assert_eq!(plugin["reloads"]["refused"], 1);
+    // The change of the file may have been noticed before it was asked for, and then both were refused.
+    let refused = plugin["reloads"]["refused"].as_u64().unwrap();
+    assert!((1..=2).contains(&refused), "{refused}");
     let counted = metrics(&client).await;
     assert_eq!(
         counted["picam_plugin_reloads_total{outcome=refused,plugin=ll-hls}"],
-        1.0
+        refused as f64
     );
     assert_eq!(counted["picam_plugin_generation{plugin=ll-hls}"], 2.0);
 }

@@ -26,14 +26,16 @@ Runs every measurement, or one of them. Each prints its lines of a table.
   auth                                      what asking a plugin for permission costs the host
   render                                    how long the stock plugin takes to write a media playlist
   viewers [VIEWERS] [SECONDS] [SIZE]        from the last byte of a frame to its part, at 1000 waiting viewers
+  blocked [REQUESTS] [ROUNDS]               the same to its playlist, at 10,000 requests that wait for it
   passthrough [SECONDS] [SIZE]              CPU and memory without viewers, beside FFmpeg that writes DASH
   latency [JOINS] [SECONDS] [SIZE]          camera to screen in Chromium, beside FFmpeg's HLS from nginx";
 
 /// A measurement: its name, and its program below `target/release`.
-const ALL: [(&str, &str); 5] = [
+const ALL: [(&str, &str); 6] = [
     ("auth", "examples/bench_auth"),
     ("render", "examples/bench_render"),
     ("viewers", "bench-viewers"),
+    ("blocked", "bench-blocked"),
     ("passthrough", "bench-passthrough"),
     ("latency", "bench-latency"),
 ];

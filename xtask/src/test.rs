@@ -172,6 +172,13 @@ impl Session {
             ("licences", "Cargo.toml"),
             ("licences of the plugins", "plugins/Cargo.toml"),
         ] {
+            // It looks at what other systems would build, too, which nothing has fetched so far.
+            let mut fetch = cargo();
+            fetch.args(["fetch", "--quiet", "--locked", "--manifest-path", manifest]);
+            // Where it fails, the check says what it lacks.
+            fetch
+                .status()
+                .with_context(|| format!("starting {}", shown(&fetch)))?;
             let mut licences = Command::new(&deny);
             licences
                 .current_dir(root())

@@ -184,7 +184,8 @@ impl Timeline {
         self.intervals.push_back(interval);
     }
 
-    /// Median of the recent intervals; the nominal one until there are enough.
+    /// Median of the recent intervals; the nominal one until there are enough. Their mean where pictures come in bursts:
+    /// what lies between two in a pipe says nothing of when they were captured.
     fn expected(&self) -> u64 {
         if self.intervals.len() < MEMORY / 2 {
             return micros(self.timing.frame);
@@ -195,7 +196,16 @@ impl Timeline {
             *slot = *interval;
         }
         sorted.sort_unstable();
-        sorted[sorted.len() / 2].max(1000)
+        let median = sorted[sorted.len() / 2];
+        // A silence is none of the pauses between bursts.
+        let longest = 2 * micros(self.timing.part_target);
+        let sum: u64 = sorted.iter().map(|interval| longest.min(*interval)).sum();
+        let mean = sum / sorted.len() as u64;
+        match median < mean / 4 {
+            true => mean,
+            false => median,
+        }
+        .max(1000)
     }
 
     /// Duration of the sample that starts at `self.end`, and whether its part ends with it.
@@ -319,6 +329,25 @@ mod tests {
                 "{pair:?}"
             );
             assert!(next.duration > Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn pictures_that_come_in_bursts_are_spread_over_the_time_between() {
+        for burst in [2, 3, 4, 6] {
+            let timing = timing(33_333, 200, 30);
+            let intervals = (0..600).map(|n| match n % burst {
+                0 => 33_333 * burst,
+                _ => 20,
+            });
+            let placed = run(timing, intervals, 30);
+            check_joints(&placed);
+            check_parts(&timing, &placed);
+            for (captured, placement) in &placed[60..] {
+                let late = *captured as i64 - placement.start.0 as i64;
+                assert!(late.abs() < 200_000, "{late} in bursts of {burst}");
+                assert!(!placement.discontinuity, "bursts of {burst}");
+            }
         }
     }
 

@@ -43,7 +43,7 @@ fn the_annotated_example_says_what_the_defaults_are() {
         })
         .collect();
     let config = Config::read(path, &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
-    assert_eq!(config.plugins.len(), 2);
+    assert_eq!(config.plugins.len(), 3);
     for key in PLUGIN
         .iter()
         .chain(&STREAM)

@@ -12,7 +12,7 @@ use notify::{
 };
 use tokio::sync::mpsc;
 
-use super::{PluginOrigin, Plugins};
+use super::Plugins;
 
 /// Reloads plugins when their files change, for as long as it lives.
 #[must_use]
@@ -30,17 +30,10 @@ impl FileWatch {
     /// # Errors
     /// The system can't tell of changes there.
     pub fn start(plugins: &Arc<Plugins>) -> anyhow::Result<Option<Self>> {
-        let mut files: Vec<_> = plugins
-            .lineup()
-            .plugins
+        let files: Vec<_> = plugins
+            .slots
             .iter()
-            .enumerate()
-            .filter_map(
-                |(index, running)| match &running.worker.generation().origin {
-                    PluginOrigin::File(path) => Some(Watched::new(index, path.clone())),
-                    PluginOrigin::Stock(_) => None,
-                },
-            )
+            .filter_map(|slot| plugins.loader.file(&slot.spec))
             .collect();
         if files.is_empty() {
             return Ok(None);
@@ -58,7 +51,7 @@ impl FileWatch {
             }
         })
         .context("asking the system for changes of plugin files")?;
-        let directories: BTreeSet<_> = files.iter().flat_map(Watched::directories).collect();
+        let directories: BTreeSet<_> = files.iter().flat_map(|file| directories(file)).collect();
         for directory in directories {
             watcher
                 .watch(&directory, RecursiveMode::NonRecursive)
@@ -67,11 +60,7 @@ impl FileWatch {
         let plugins = plugins.clone();
         tokio::spawn(async move {
             while noticed.recv().await.is_some() {
-                for file in files.iter_mut().filter_map(Watched::changed) {
-                    tracing::info!("{} has changed", file.path.display());
-                    // The log has how it went, and so has the status.
-                    let _ = plugins.reload_at(file.index).await;
-                }
+                plugins.reload_changed().await;
             }
         });
         Ok(Some(Self(watcher)))
@@ -91,58 +80,37 @@ fn settled(event: &Event) -> bool {
     }
 }
 
-/// The file of a plugin.
-#[derive(Debug)]
-struct Watched {
-    /// Which plugin's.
-    index: usize,
-    path: PathBuf,
-    seen: Option<State>,
+/// Where a file lies, and where what its link leads to lies.
+fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let real = file.canonicalize().ok();
+    [Some(file.to_owned()), real]
+        .into_iter()
+        .flatten()
+        .filter_map(|path| match path.parent() {
+            Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
+            parent => parent.map(Path::to_owned),
+        })
 }
 
-/// What tells one content of a file from another: device, inode, size and time of change.
-type State = (u64, u64, u64, i64, i64);
-
-impl Watched {
-    fn new(index: usize, path: PathBuf) -> Self {
-        Self {
-            index,
-            seen: state(&path),
-            path,
-        }
-    }
-
-    /// Where the file lies, and where what its link leads to lies.
-    fn directories(&self) -> impl Iterator<Item = PathBuf> {
-        let real = self.path.canonicalize().ok();
-        [Some(self.path.clone()), real]
-            .into_iter()
-            .flatten()
-            .filter_map(|path| match path.parent() {
-                Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
-                parent => parent.map(Path::to_owned),
-            })
-    }
-
-    /// Itself if the file isn't what it was when this was asked last. One that is gone is no change: another takes its
-    /// place, or none does and the plugin runs on.
-    fn changed(&mut self) -> Option<&Self> {
-        let now = state(&self.path);
-        if now.is_none() || now == self.seen {
-            return None;
-        }
-        self.seen = now;
-        Some(self)
-    }
+/// What tells one content of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileState {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
 }
 
-fn state(path: &Path) -> Option<State> {
-    let found = path.metadata().ok()?;
-    Some((
-        found.dev(),
-        found.ino(),
-        found.size(),
-        found.mtime(),
-        found.mtime_nsec(),
-    ))
+impl FileState {
+    /// `None` if there is no such file.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = path.metadata().ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
 }

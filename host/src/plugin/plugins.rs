@@ -17,9 +17,11 @@ use super::{
     cache::{self, Cache},
     engine::Runtime,
     failure::flat,
+    files::FileState,
     generation::Generation,
     host::Shared,
     instance::Instance,
+    lookup::{self, PluginOrigin},
     probation::Probation,
     status::ReloadLog,
     window,
@@ -70,6 +72,14 @@ pub(super) struct Slot {
     pub(super) reloads: ReloadLog,
     /// The number of the next generation.
     pub(super) next: std::sync::atomic::AtomicU64,
+    /// What its file was when it was loaded last, or tried.
+    tried: Mutex<Option<FileState>>,
+}
+
+impl Slot {
+    pub(super) fn tried(&self) -> MutexGuard<'_, Option<FileState>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The generations that serve, one of each plugin, and what they say together.
@@ -96,6 +106,18 @@ impl Loader {
     ) -> anyhow::Result<Generation> {
         let cache = self.cache.as_ref();
         Generation::load(&self.runtime, spec, &self.directories, cache, shared)
+    }
+
+    /// The file that a plugin would be loaded from; those inside the binary have none.
+    pub(super) fn file(&self, spec: &PluginSpec) -> Option<PathBuf> {
+        match lookup::find(&spec.file, &self.directories) {
+            Ok(PluginOrigin::File(path)) => Some(path),
+            Ok(PluginOrigin::Stock(_)) | Err(_) => None,
+        }
+    }
+
+    pub(super) fn file_state(&self, spec: &PluginSpec) -> Option<FileState> {
+        self.file(spec).and_then(|path| FileState::of(&path))
     }
 }
 
@@ -133,6 +155,8 @@ impl Plugins {
         };
         let load = |spec: &PluginSpec| loader.load(spec, Arc::default());
         let mut specs: Vec<_> = specs.iter().collect();
+        // Before they are read, so that what is written from here on is a change.
+        let mut tried: Vec<_> = specs.iter().map(|spec| loader.file_state(spec)).collect();
         let mut generations: Vec<_> = specs
             .iter()
             .copied()
@@ -155,6 +179,7 @@ impl Plugins {
                     );
                     continue;
                 }
+                tried.push(loader.file_state(spec));
                 generations.push(other);
                 specs.push(spec);
             }
@@ -162,7 +187,7 @@ impl Plugins {
         let agreement = Agreement::of(&generations.iter().collect::<Vec<_>>())?;
         let mut slots = Vec::new();
         let mut plugins = Vec::new();
-        for (generation, spec) in generations.into_iter().zip(specs) {
+        for ((generation, spec), tried) in generations.into_iter().zip(specs).zip(tried) {
             let name = generation.name.clone();
             let slot = Slot {
                 name: name.clone(),
@@ -170,6 +195,7 @@ impl Plugins {
                 vitals: Arc::default(),
                 reloads: ReloadLog::default(),
                 next: 2.into(),
+                tried: Mutex::new(tried),
             };
             let starting = || format!("plugin `{name}` can't be started");
             let instance = generation.start().with_context(starting)?;

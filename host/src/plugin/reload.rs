@@ -96,9 +96,31 @@ impl Plugins {
         }
     }
 
-    pub(super) async fn reload_at(&self, index: usize) -> Result<Reloaded, ReloadError> {
-        let slot = &self.slots[index];
+    async fn reload_at(&self, index: usize) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
+        self.reload_in_turn(index).await
+    }
+
+    /// Reloads every plugin whose file isn't what it was when it was loaded last, or tried. A file that is gone is no
+    /// change: another takes its place, or none does and the plugin runs on.
+    pub(super) async fn reload_changed(&self) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            // A reload that is under way may be that of the change.
+            let _turn = self.turn.lock().await;
+            let now = self.loader.file_state(&slot.spec);
+            if now.is_none() || now == *slot.tried() {
+                continue;
+            }
+            tracing::info!("{} has changed", slot.spec.file);
+            // The log has how it went, and so has the status.
+            let _ = self.reload_in_turn(index).await;
+        }
+    }
+
+    async fn reload_in_turn(&self, index: usize) -> Result<Reloaded, ReloadError> {
+        let slot = &self.slots[index];
+        // Before it is read, so that what is written from here on is a change.
+        *slot.tried() = self.loader.file_state(&slot.spec);
         match self.next_generation(index).await {
             Ok(reloaded) => {
                 tracing::info!(

@@ -167,6 +167,8 @@ impl Presentation {
 /// The rendition, unless there is no segment yet that would tell what it is.
 fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
     let coding = &snapshot.segments.last()?.init.parameter_sets;
+    let with_parts = first_with_parts(snapshot);
+    let segments = snapshot.segments.iter().enumerate();
     Some(Rendition {
         id: RENDITION,
         codecs: coding.codecs(),
@@ -180,7 +182,9 @@ fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
             parts: snapshot.position.parts,
         },
         discontinuity_sequence: snapshot.discontinuity_sequence,
-        segments: snapshot.segments.iter().map(|s| segment(s)).collect(),
+        segments: segments
+            .map(|(index, s)| segment(s, index >= with_parts))
+            .collect(),
         periods: snapshot
             .segments
             .chunk_by(|one, next| Arc::ptr_eq(&one.period, &next.period))
@@ -192,8 +196,25 @@ fn rendition(snapshot: &Snapshot) -> Option<Rendition> {
     })
 }
 
-fn segment(segment: &live::Segment) -> Segment {
-    let parts: Vec<_> = segment.parts.iter().map(|p| part(p)).collect();
+/// Index of the first segment whose parts a playlist may list: they are gone three target durations before the end
+/// (RFC 8216bis, 6.2.2). The parts of a long window are most of what a plugin would have to take in.
+fn first_with_parts(snapshot: &Snapshot) -> usize {
+    let reach = Duration::from_secs(3 * u64::from(snapshot.presentation.timing.target_duration));
+    let mut behind = Duration::ZERO;
+    let mut segments = snapshot.segments.iter().rev();
+    let listed = segments.by_ref().take_while(|segment| {
+        let within = behind <= reach;
+        behind += segment.duration;
+        within
+    });
+    snapshot.segments.len() - listed.count()
+}
+
+fn segment(segment: &live::Segment, with_parts: bool) -> Segment {
+    let parts: Vec<_> = match with_parts {
+        true => segment.parts.iter().map(|p| part(p)).collect(),
+        false => Vec::new(),
+    };
     Segment {
         sequence: segment.sequence,
         path: segment.path.clone(),
@@ -286,6 +307,21 @@ mod tests {
         let first: Vec<u64> = rendition.periods.iter().map(|p| p.sequence).collect();
         assert_eq!(first, [1_000, 1_004, 1_006]);
         assert_eq!(rendition.periods[1].chunk, 200_000, "a still lasts a part");
+    }
+
+    #[test]
+    fn parts_are_told_of_as_far_back_as_they_may_be_listed() {
+        // Segments of a second, of which all have parts, behind 0.4 s of a growing one; TARGETDURATION is two.
+        let seen = Presentation::of(&trial::window(0..31, 30, 2));
+        let parts: Vec<_> = seen.renditions[0]
+            .segments
+            .iter()
+            .map(|segment| segment.parts.len())
+            .collect();
+        // The sixth from the end of those that are complete ends 5.4 s before the end, the seventh 6.4 s.
+        let (without, with) = parts.split_at(24);
+        assert!(without.iter().all(|count| *count == 0), "{parts:?}");
+        assert_eq!(with, [5, 5, 5, 5, 5, 5, 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::{clock::Clock, counts::Counts};
 use crate::{
-    cmaf::{Placement, Sample, Timeline, Timing, chunk_head, init_segment},
+    cmaf::{DisplayTimes, Placement, Sample, Timeline, Timing, chunk_head, init_segment},
     h264::{AccessUnit, ParameterSets},
     live::{Chunk, Frame, InitSegment, Live, Media, Names, Opening, Presentation, Ring},
     source::Picture,
@@ -37,6 +37,7 @@ pub struct Packager {
     ring: Ring,
     timing: Timing,
     timeline: Timeline,
+    display: DisplayTimes,
     clock: Clock,
     /// Init segments in use lately: a camera that returns after a slate finds its own again.
     inits: Vec<(Arc<InitSegment>, bool)>,
@@ -47,8 +48,6 @@ pub struct Packager {
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
-    /// The source times its key frames by the presentation clock.
-    host_timed: bool,
     counts: Arc<Counts>,
     /// When the pictures of the camera were captured that the next publication makes available.
     fresh: Vec<Monotonic>,
@@ -96,6 +95,7 @@ impl Packager {
             ring: Ring::new(presentation, names, window_bytes),
             timing,
             timeline: Timeline::new(timing, MediaTime(0)),
+            display: DisplayTimes::default(),
             clock,
             inits: Vec::new(),
             current_init: None,
@@ -103,7 +103,6 @@ impl Packager {
             part: OpenPart::default(),
             chunks: 0,
             reorders,
-            host_timed: false,
             counts: Arc::default(),
             fresh: Vec::new(),
         }
@@ -112,12 +111,6 @@ impl Packager {
     /// The same, counted here.
     pub fn counting(mut self, counts: Arc<Counts>) -> Self {
         self.counts = counts;
-        self
-    }
-
-    /// The same, of a source that times its key frames by the presentation clock, or doesn't.
-    pub fn host_timed(mut self, host_timed: bool) -> Self {
-        self.host_timed = host_timed;
         self
     }
 
@@ -285,8 +278,8 @@ impl Packager {
                     Origin::Slate(since) => Some(since),
                 },
                 segment: match origin {
-                    Origin::Camera if self.host_timed => Some(to_micros(self.timing.segment)),
-                    _ => None,
+                    Origin::Camera => to_micros(self.timing.segment),
+                    Origin::Slate(_) => self.part_target() * self.parts_a_segment().get(),
                 },
                 chunk: match origin {
                     Origin::Camera => self.timing.frame,
@@ -300,9 +293,11 @@ impl Packager {
             number: self.chunks,
             start: placement.start,
             duration,
-            composition_offset: unit
-                .display_shift
-                .saturating_mul(micros(self.timeline.frame()) as i32),
+            composition_offset: self.display.offset(
+                placement.start,
+                unit.display_shift,
+                self.timeline.frame(),
+            ),
             size: u32::try_from(unit.data.len()).expect("the reader bounds access units"),
             sync: unit.idr,
             // Not the label, which may be corrected: whoever measures by this does so by the presentation clock.
@@ -330,8 +325,8 @@ impl Packager {
     }
 
     fn tell(&self, sample: &Sample, captured: Monotonic, sets: &ParameterSets) {
-        let later = u64::try_from(sample.composition_offset).unwrap_or(0);
-        let time = sample.start.after(Duration::from_micros(later));
+        let offset = sample.composition_offset.into();
+        let time = MediaTime(sample.start.0.saturating_add_signed(offset));
         let (start, date) = self.dated;
         self.live.tell(Frame {
             time,

@@ -110,6 +110,18 @@ async fn what_lies_beside_the_file_is_nobodys_business() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_asked_for_is_not_loaded_twice() {
+    let guests = Guests::new();
+    let file = guests.build(saying("old"));
+    let stage = Stage::of(Path::new(&file));
+    fs::write(&file, "garbage").unwrap();
+    stage.plugins.reload_all().await;
+    guests.build(saying("new"));
+    stage.until(1, 1).await;
+    assert_eq!(stage.says().await, "new");
+}
+
+#[tokio::test]
 async fn plugins_inside_the_binary_have_no_files() {
     let plugins = Arc::new(load(&[PluginSpec::new("ll-hls.wasm")]).unwrap());
     assert!(FileWatch::start(&plugins).unwrap().is_none());

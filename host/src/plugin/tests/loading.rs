@@ -242,7 +242,7 @@ fn a_grant_is_not_in_force_in_describe() {
 #[test]
 fn the_trial_finds_what_would_fail_later_and_says_for_which_stream() {
     let guests = Guests::new();
-    // Traps only where the presentation says that it has ended.
+    // Traps only where `presentation.ended` is true.
     let guest = Guest::new("end").render(
         "(if (i32.load8_u offset=48 (local.get $args)) (then (unreachable)))
          (call $document (i32.const 0) (i32.const 0) (i32.const 1))",

@@ -41,7 +41,7 @@ impl Growing {
             captured: Wall(0),
             discontinuity,
             lost_since: None,
-            segment: None,
+            segment: Duration::from_millis(600),
             chunk: Duration::from_millis(40),
         });
     }
@@ -80,11 +80,11 @@ impl Growing {
     }
 }
 
-/// The next piece of a body; `None` at its end, which HTTP/2 may tell in a frame without a byte.
+/// The next piece of a body; `None` at its end, which HTTP/2 may tell with a frame that is empty.
 async fn piece(response: &mut hyper::Response<Incoming>) -> Option<Bytes> {
     loop {
-        let frame = response.body_mut().frame().await?.expect("it goes on");
-        let data = frame.into_data().expect("no trailers");
+        let frame = response.body_mut().frame().await?;
+        let data = frame.expect("it goes on").into_data().expect("no trailers");
         if !data.is_empty() {
             return Some(data);
         }
