@@ -18,7 +18,7 @@ const read = (text) => {
       bandwidth: attributes.BANDWIDTH,
       resolution: attributes.RESOLUTION,
       discontinuities: discontinuityStarts?.length ?? 0,
-      segments: segments.map(({ resolvedUri, map, number }) => ({ uri: resolvedUri, map: map?.resolvedUri, number })),
+      segments: segments.map(({ resolvedUri, map }) => ({ uri: resolvedUri, map: map?.resolvedUri })),
     })),
   };
 };

@@ -48,7 +48,7 @@ pub struct Listed {
     pub start: u64,
     /// In the same.
     pub duration: u64,
-    /// It is expected to repeat.
+    /// It grows, or is only expected.
     pub open: bool,
 }
 
@@ -153,7 +153,12 @@ impl<'a> Parts<'a> {
         let mut number = self.template.startNumber.unwrap_or(1);
         let mut listed = Vec::new();
         let mut start = 0;
-        for s in &timeline.segments {
+        let growing = timeline
+            .segments
+            .len()
+            .checked_sub(1)
+            .filter(|_| self.period.duration.is_none());
+        for (at, s) in timeline.segments.iter().enumerate() {
             start = s.t.unwrap_or(start);
             let repeat = s.r.unwrap_or(0);
             for _ in 0..=repeat.max(0) {
@@ -161,7 +166,7 @@ impl<'a> Parts<'a> {
                     number,
                     start,
                     duration: s.d,
-                    open: repeat < 0,
+                    open: growing == Some(at),
                 });
                 number += 1;
                 start += s.d;

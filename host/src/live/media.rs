@@ -94,7 +94,7 @@ pub struct Period {
     pub sequence: u64,
     /// Presentation time of that segment's first sample.
     pub start: MediaTime,
-    /// Length of its segments, if each begins within half of that from where it would if none were shorter or longer.
+    /// Length of its segments, where each begins within half of that from where it would if none were shorter or longer.
     pub segment: Option<Duration>,
     /// Nominal length of a chunk.
     pub chunk: Duration,
@@ -104,10 +104,22 @@ pub struct Period {
 }
 
 impl Period {
-    /// Where a segment of this number would begin if none were shorter or longer than is said.
-    pub(super) fn nominal_start(&self, sequence: u64) -> Option<MediaTime> {
-        let count = u32::try_from(sequence.checked_sub(self.sequence)?).ok()?;
-        Some(self.start.after(self.segment? * count))
+    /// Whether a segment of this number may begin there. A quarter, since a half is what is promised.
+    pub(super) fn has_place_for(&self, sequence: u64, start: MediaTime) -> bool {
+        let Some(segment) = self.segment else {
+            return true;
+        };
+        let count = u32::try_from(sequence - self.sequence).unwrap_or(u32::MAX);
+        let place = self.start.after(segment.saturating_mul(count));
+        Duration::from_micros(place.0.abs_diff(start.0)) * 4 <= segment
+    }
+
+    /// How long its segments have been, up to one that begins there; `None` if they were too few to tell that they are of
+    /// one length.
+    pub(super) fn measured(&self, sequence: u64, start: MediaTime) -> Option<Duration> {
+        const ENOUGH: u32 = 30;
+        let count = u32::try_from(sequence - self.sequence).ok()?;
+        (count >= ENOUGH).then(|| start.since(self.start) / count)
     }
 
     /// Under which name a segment can be had chunk by chunk.

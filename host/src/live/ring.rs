@@ -28,8 +28,8 @@ pub struct Opening {
     pub discontinuity: bool,
     /// It shows the slate: when the last picture of the camera was captured.
     pub lost_since: Option<Wall>,
-    /// How long segments from here on are, if whoever makes the pictures times key frames by the presentation clock.
-    pub segment: Option<Duration>,
+    /// How long segments are meant to be from here on.
+    pub segment: Duration,
     /// Nominal length of a chunk.
     pub chunk: Duration,
 }
@@ -154,22 +154,23 @@ impl Ring {
     /// another period begins, rather than given what it can't use.
     fn period_of(&self, sequence: u64, opening: &Opening) -> Arc<Period> {
         let template = self.names.segment_template();
+        let mut segment = Some(opening.segment);
         if let Some(last) = self.period.as_ref().filter(|_| !opening.discontinuity) {
             let named_alike = last.template == chunked_template(last.sequence, template.as_deref());
-            // A quarter, since the period promises a half.
-            let in_place = last.nominal_start(sequence).is_none_or(|nominal| {
-                let off = nominal.0.abs_diff(opening.start.0);
-                Some(Duration::from_micros(off) * 4) <= last.segment
-            });
-            let paced_alike = (last.segment, last.chunk) == (opening.segment, opening.chunk);
-            if named_alike && in_place && paced_alike {
+            let in_place = last.has_place_for(sequence, opening.start);
+            if named_alike && in_place {
                 return last.clone();
             }
+            // A camera's clock differs a little, and is now known better. One that is off soon has no pace.
+            segment = match in_place {
+                true => last.segment,
+                false => last.measured(sequence, opening.start),
+            };
         }
         Arc::new(Period {
             sequence,
             start: opening.start,
-            segment: opening.segment,
+            segment,
             chunk: opening.chunk,
             template: chunked_template(sequence, template.as_deref()),
         })
@@ -477,7 +478,7 @@ mod tests {
             captured: Wall(0),
             discontinuity,
             lost_since: None,
-            segment: Some(Duration::from_secs(1)),
+            segment: Duration::from_secs(1),
             chunk: Duration::from_millis(500),
         });
         for _ in 0..2 {
@@ -666,7 +667,7 @@ mod tests {
             captured: Wall(0),
             discontinuity: false,
             lost_since: None,
-            segment: Some(Duration::from_secs(1)),
+            segment: Duration::from_secs(1),
             chunk: Duration::from_millis(500),
         };
         change(&mut opening);
@@ -725,26 +726,47 @@ mod tests {
         );
     }
 
+    /// The first segment and the length of each period, milliseconds.
+    fn periods(ring: &Ring) -> Vec<(u64, Option<u128>)> {
+        let mut periods: Vec<_> = ring
+            .listed
+            .iter()
+            .map(|segment| &segment.period)
+            .map(|period| (period.sequence, period.segment.map(|s| s.as_millis())))
+            .collect();
+        periods.dedup();
+        periods
+    }
+
     #[test]
-    fn a_segment_far_from_its_place_or_of_another_pace_begins_a_period() {
+    fn a_segment_too_far_from_its_place_begins_a_period_and_unsteady_ones_have_no_place() {
         let mut ring = ring(u64::MAX);
-        let starts = |ring: &Ring| {
-            let mut periods: Vec<_> = ring.listed.iter().map(|s| s.period.sequence).collect();
-            periods.dedup();
-            periods
-        };
-        // Never half a second from whole seconds, which is what their period says of them.
-        for start in [0, 1_000, 2_200, 2_900, 4_240, 5_300, 6_300] {
+        // Never a quarter of a second from whole seconds, but for the last.
+        for start in [0, 1_000, 2_200, 2_900, 4_240, 5_300, 6_300, 9_900] {
             begin(&mut ring, start, |_| {});
         }
-        begin(&mut ring, 7_300, |opening| opening.segment = None);
-        begin(&mut ring, 9_800, |opening| opening.segment = None);
-        begin(&mut ring, 10_800, |opening| {
-            opening.segment = None;
-            opening.chunk = Duration::from_secs(1);
-        });
+        begin(&mut ring, 20_000, |opening| opening.discontinuity = true);
         ring.end(false);
-        assert_eq!(starts(&ring), [100, 105, 107, 109]);
+        let expected = [(100, Some(1_000)), (105, None), (108, Some(1_000))];
+        assert_eq!(periods(&ring), expected);
+    }
+
+    #[test]
+    fn a_period_that_a_drifting_clock_ends_is_followed_by_one_of_the_length_it_had() {
+        let mut ring = ring(u64::MAX);
+        ring.presentation = Arc::new(Presentation {
+            id: "abc".into(),
+            timing: Timing {
+                window: Duration::from_secs(1_000),
+                ..ring.presentation.timing
+            },
+            clock: ring.presentation.clock,
+        });
+        for n in 0..500 {
+            begin(&mut ring, n * 1_003, |_| {});
+        }
+        ring.end(false);
+        assert_eq!(periods(&ring), [(100, Some(1_000)), (184, Some(1_003))]);
     }
 
     #[test]

@@ -104,8 +104,6 @@ pub struct Source {
     pub events: mpsc::Receiver<Event>,
     /// What is known of it beforehand.
     pub nominal: Nominal,
-    /// It is timed by the host's clock, and so are its key frames: they come in step with it for as long as it runs.
-    pub host_timed: bool,
     /// Asks for an IDR picture as soon as may be.
     pub key_frames: KeyFrames,
     /// What viewers may read of it, on the slate and on `/healthz`: no command line, and no path but that of a device.

@@ -48,7 +48,6 @@ impl Outlet {
         let source = Source {
             events: receiver,
             nominal,
-            host_timed: false,
             key_frames,
             name: name.to_owned(),
             description: description.to_string(),

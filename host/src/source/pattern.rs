@@ -82,7 +82,6 @@ pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
             frame: Some(Duration::from_secs(1) / fps.get()),
             key_interval: Some(key_interval),
         },
-        host_timed: true,
         key_frames,
         name: "test pattern".into(),
         description: format!("test pattern, H264 {size} at {fps}/s"),

@@ -48,8 +48,6 @@ pub struct Packager {
     chunks: u32,
     /// The stream shows pictures in another order than it decodes them.
     reorders: bool,
-    /// The source times its key frames by the presentation clock.
-    host_timed: bool,
     counts: Arc<Counts>,
     /// When the pictures of the camera were captured that the next publication makes available.
     fresh: Vec<Monotonic>,
@@ -114,7 +112,6 @@ impl Packager {
             part: OpenPart::default(),
             chunks: 0,
             reorders,
-            host_timed: false,
             counts: Arc::default(),
             fresh: Vec::new(),
         }
@@ -123,12 +120,6 @@ impl Packager {
     /// The same, counted here.
     pub fn counting(mut self, counts: Arc<Counts>) -> Self {
         self.counts = counts;
-        self
-    }
-
-    /// The same, of a source that times its key frames by the presentation clock, or doesn't.
-    pub fn host_timed(mut self, host_timed: bool) -> Self {
-        self.host_timed = host_timed;
         self
     }
 
@@ -293,8 +284,8 @@ impl Packager {
                 discontinuity: placement.discontinuity,
                 lost_since: origin.lost_since(),
                 segment: match origin {
-                    Origin::Camera if self.host_timed => Some(to_micros(self.timing.segment)),
-                    _ => None,
+                    Origin::Camera => to_micros(self.timing.segment),
+                    Origin::Slate(_) => self.part_target() * self.parts_a_segment().get(),
                 },
                 chunk: match origin {
                     Origin::Camera => self.timing.frame,

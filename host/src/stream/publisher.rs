@@ -271,9 +271,7 @@ impl Publisher {
             self.clock,
             finding.reorders,
         );
-        let packager = packager
-            .counting(self.counts.clone())
-            .host_timed(self.source.host_timed);
+        let packager = packager.counting(self.counts.clone());
         self.phase = Phase::Publishing(Box::new(packager));
         self.held = finding.held.into();
         self.names_due = Instant::now() + FIRST_NAMES;

@@ -77,7 +77,7 @@ impl Playlist for Dash {
         match mpd::write(presentation, self.target) {
             // No longer than it is before a player asks again.
             Some(text) => Answer::text(text, (mpd::UPDATE / 1_000_000) as u32),
-            None => Answer::refuse(503, "no segment has begun yet: ask again in a moment"),
+            None => Answer::refuse(503, "the stream has only just begun: ask again in a moment"),
         }
     }
 }

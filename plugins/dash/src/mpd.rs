@@ -21,9 +21,11 @@ pub struct Common<'a> {
     pub rendition: &'a Rendition,
     /// How far behind the camera players are to stay.
     pub target: u64,
+    /// Peak bits a second.
+    pub bandwidth: u64,
 }
 
-/// Writes the MPD. None if there is nothing yet to make a Period of.
+/// Writes the MPD. None if there is nothing yet to make a Period of, or to tell the bandwidth by.
 pub fn write(presentation: &Presentation, target: u64) -> Option<String> {
     let rendition = presentation.renditions.first()?;
     let (first, last) = (rendition.segments.first()?, rendition.segments.last()?);
@@ -32,6 +34,7 @@ pub fn write(presentation: &Presentation, target: u64) -> Option<String> {
         presentation,
         rendition,
         target: target.max(LEAST_CHUNKS * timing.frame),
+        bandwidth: bandwidth(rendition)?,
     };
     let mut xml = Writer::with_capacity(
         2_048 + 1_400 * rendition.periods.len() + 24 * rendition.segments.len(),
@@ -61,6 +64,18 @@ pub fn write(presentation: &Presentation, target: u64) -> Option<String> {
     debug_assert!(rendition.periods[0].sequence <= first.sequence);
     utc_timing(&mut xml);
     Some(xml.finish())
+}
+
+/// Peak bits a second; of the first segment, as far as it has come.
+fn bandwidth(rendition: &Rendition) -> Option<u64> {
+    let segments = &rendition.segments;
+    let bits: u64 = segments.iter().map(|segment| segment.size * 8).sum();
+    let micros: u64 = segments.iter().map(|segment| segment.duration).sum();
+    match rendition.peak_bitrate {
+        0 if micros == 0 => None,
+        0 => Some((bits * 1_000_000).div_ceil(micros)),
+        peak => Some(peak),
+    }
 }
 
 /// For how long the MPD is right: until players look again; if nothing will follow, until its end.

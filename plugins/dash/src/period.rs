@@ -6,7 +6,7 @@ use picam_plugin::{
     xml::{Element, Writer},
 };
 
-use crate::mpd::{Common, utc_timing};
+use crate::mpd::{Common, UPDATE, utc_timing};
 
 /// The id of each Period's ProducerReferenceTime.
 pub const REFERENCE: u64 = 0;
@@ -82,8 +82,7 @@ fn producer_reference_time(xml: &mut Writer, common: &Common<'_>, period: &Perio
     xml.close();
 }
 
-/// Segments that keep their place are counted; others are listed, with the growing one over and over, so that players
-/// foresee those that will follow.
+/// Segments that keep their place are counted; others are listed, with those that will begin before players look again.
 fn segment_template(
     xml: &mut Writer,
     common: &Common<'_>,
@@ -121,7 +120,9 @@ fn segment_template(
     }
 }
 
-/// SegmentTimeline (5.3.9.6). `length` is what is expected of a segment that grows, and of those after it.
+/// SegmentTimeline (5.3.9.6). `length` is what is expected of a segment that grows, and of those after it: as many as begin
+/// within two updates. (`r="-1"`, which says the same for good, ends FFmpeg 5 with a division by zero, and Shaka Player
+/// leaves it out.)
 fn timeline(xml: &mut Writer, segments: &[Segment], length: u64) {
     xml.element("SegmentTimeline").open();
     let mut begun = false;
@@ -134,21 +135,19 @@ fn timeline(xml: &mut Writer, segments: &[Segment], length: u64) {
             element = element.number("t", first.start);
         }
         begun = true;
-        element = match first.complete {
-            true => element.number("d", first.duration),
-            false => element.number("d", length.max(first.duration)),
+        let (duration, more) = match first.complete {
+            true => (first.duration, run.len() as u64 - 1),
+            false => (
+                length.max(first.duration),
+                (2 * UPDATE).div_ceil(length.max(1)),
+            ),
         };
-        repeated(element, first.complete, run.len() as u64 - 1);
+        element = element.number("d", duration);
+        if more > 0 {
+            drop(element.number("r", more));
+        }
     }
     xml.close();
-}
-
-fn repeated(element: Element<'_>, complete: bool, more: u64) {
-    match (complete, more) {
-        (true, 0) => {}
-        (true, more) => drop(element.number("r", more)),
-        (false, _) => drop(element.attribute("r", "-1")),
-    }
 }
 
 fn representation(xml: &mut Writer, common: &Common<'_>, period: &Period) {
@@ -160,7 +159,7 @@ fn representation(xml: &mut Writer, common: &Common<'_>, period: &Period) {
     let element = xml
         .element("Representation")
         .attribute("id", &common.rendition.id)
-        .number("bandwidth", bandwidth(common))
+        .number("bandwidth", common.bandwidth)
         .attribute("codecs", &period.codecs)
         .number("width", period.width.into())
         .number("height", period.height.into())
@@ -168,24 +167,6 @@ fn representation(xml: &mut Writer, common: &Common<'_>, period: &Period) {
     // The slate has a rate of its own.
     if period.chunk == common.presentation.timing.frame {
         drop(element.attribute("frameRate", &frame_rate(common.rendition.frame_rate_milli)));
-    }
-}
-
-/// Peak bits a second; of the first segment, as far as it has come.
-fn bandwidth(common: &Common<'_>) -> u64 {
-    let rendition = common.rendition;
-    let so_far = || {
-        let (bits, micros) = rendition
-            .segments
-            .iter()
-            .fold((0, 0), |(bits, micros), segment| {
-                (bits + segment.size * 8, micros + segment.duration)
-            });
-        (bits * 1_000_000).div_ceil(micros.max(1))
-    };
-    match rendition.peak_bitrate {
-        0 => so_far().max(1),
-        peak => peak,
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Scene {
     window_s: u64,
     /// Nominal time between two pictures.
     frame: Duration,
-    /// The host times the key frames itself.
-    counted: bool,
+    /// Its key frames keep their places.
+    steady: bool,
 }
 
 /// A rule, and whether it holds for what was seen.
@@ -61,7 +61,7 @@ fn none(breaches: Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_rules_hold_for_a_stream_whose_key_frames_the_host_times() {
+async fn all_rules_hold_for_a_steady_stream() {
     for (fps, target_ms) in [(30, 500), (25, 200)] {
         let host = Host::source("pattern")
             .arguments(["--size", "320x180", "--fps", &fps.to_string()])
@@ -75,15 +75,9 @@ async fn all_rules_hold_for_a_stream_whose_key_frames_the_host_times() {
             target_ms,
             window_s: 6,
             frame: Duration::from_secs(1) / fps,
-            counted: true,
+            steady: true,
         };
         none(check(&watched, &scene));
-        assert_eq!(
-            watched.last().read.periods.len(),
-            1,
-            "{}",
-            watched.last().text
-        );
     }
 }
 
@@ -120,7 +114,7 @@ async fn all_rules_hold_for_a_camera_in_trouble() {
         target_ms: 500,
         window_s: 20,
         frame: Duration::from_secs(1) / 30,
-        counted: false,
+        steady: false,
     };
     let mut breaches = check(&watched, &scene);
     // The slate, the camera's return, its restart with another size; the silence of 400 ms may be made good.

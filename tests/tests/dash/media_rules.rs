@@ -110,8 +110,8 @@ fn reference_times(watched: &WatchedMpd, scene: &Scene) -> Result<()> {
     let median = *off.get(off.len() / 2).context("no prft at all")?;
     let frame = scene.frame.as_secs_f64();
     ensure!(median < frame, "off by {median} s at the median");
-    if scene.counted {
-        let most = off[off.len() - 1];
+    if scene.steady {
+        let most = off[off.len() * 9 / 10];
         ensure!(most < 1.5 * frame, "off by {most} s");
     }
     Ok(())
@@ -192,6 +192,6 @@ fn ends(watched: &WatchedMpd, scene: &Scene) -> Result<()> {
             ends += 1;
         }
     }
-    ensure!(scene.counted || ends >= 3, "{ends} periods ended");
+    ensure!(scene.steady || ends >= 3, "{ends} periods ended");
     Ok(())
 }

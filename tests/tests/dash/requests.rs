@@ -239,7 +239,7 @@ async fn a_namer_with_a_template_names_segments_that_grow_until_it_has_none() {
     let operator = Client::http1(host.operator().unwrap()).unwrap();
     let reload = operator.request(reqwest::Method::POST, "/api/v1/plugins/letters/reload");
     let reply = operator.send(reload).await.unwrap();
-    assert_eq!(reply.status, 409, "{}", reply.text());
+    assert_eq!(reply.status, 422, "{}", reply.text());
     let problem: Value = serde_json::from_str(&reply.text()).unwrap();
     let detail = problem["detail"].as_str().unwrap_or_default();
     for word in ["plugin dash ", "letters"] {
@@ -308,8 +308,6 @@ async fn a_finite_stream_ends_in_the_mpd() -> Result<()> {
                 "{}",
                 mpd.text
             );
-            let listed = last.timeline().context("a timeline")?;
-            ensure!(listed.iter().all(|listed| !listed.open), "{}", mpd.text);
             return Ok(());
         }
         ensure!(

@@ -111,7 +111,6 @@ fn run(queue: Queue, wanted: &Wanted) -> anyhow::Result<Source> {
                 .and_then(|pictures| u32::try_from(pictures).ok())
                 .filter(|&pictures| pictures > 0),
         },
-        host_timed: false,
         key_frames,
         name: device.path().display().to_string(),
         description: device.to_string(),

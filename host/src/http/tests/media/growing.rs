@@ -41,7 +41,7 @@ impl Growing {
             captured: Wall(0),
             discontinuity,
             lost_since: None,
-            segment: None,
+            segment: Duration::from_millis(600),
             chunk: Duration::from_millis(40),
         });
     }
