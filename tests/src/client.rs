@@ -42,8 +42,6 @@ impl Client {
 
     /// Over TLS, by HTTP/1.1 or by what is agreed on, trusting nobody but this certificate (PEM).
     pub fn secure(address: SocketAddr, trusted: &str, http1_only: bool) -> Result<Self> {
-        // Another test may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let trusted = reqwest::Certificate::from_pem(trusted.as_bytes())?;
         let mut builder = reqwest::Client::builder()
             .tls_certs_only([trusted])
@@ -58,6 +56,8 @@ impl Client {
     }
 
     fn new(address: SocketAddr, builder: reqwest::ClientBuilder) -> Result<Self> {
+        // Wanted by every client, whether it speaks TLS or not. Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let inner = builder
             .no_proxy()
             .no_gzip()
