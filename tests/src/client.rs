@@ -54,6 +54,8 @@ impl Client {
     }
 
     fn new(address: SocketAddr, builder: reqwest::ClientBuilder) -> Result<Self> {
+        // Wanted by every client, whether it speaks TLS or not. Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let inner = builder
             .no_proxy()
             .no_gzip()
