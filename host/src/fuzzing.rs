@@ -11,8 +11,11 @@ pub use crate::{
     source::fuzzing::mp4,
 };
 
+/// What is done with bytes. It panics if something doesn't hold.
+pub type Body = fn(&[u8]);
+
 /// Every target, by the name of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 8] = [
+pub const ALL: [(&str, Body); 8] = [
     ("config", config),
     ("drawing", drawing),
     ("h264_reader", h264_reader),

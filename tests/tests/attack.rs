@@ -255,7 +255,8 @@ async fn in_naming_it_costs_its_names_and_numbers_take_their_place() -> Result<(
                     false => named += 1,
                 }
             }
-            Ok(sleep(Duration::from_millis(300)).await)
+            sleep(Duration::from_millis(300)).await;
+            Ok(())
         })
         .await?;
         ensure!(

@@ -440,7 +440,7 @@ async fn the_slate_is_another_response_that_says_so() -> Result<()> {
     let last = story.fragments.last().context("pictures")?;
     let captured = last.prft.as_ref().context("a time")?.ntp_timestamp;
     let captured =
-        ((captured >> 32) - 2_208_988_800) * 1_000 + ((captured & 0xffff_ffff) * 1_000 >> 32);
+        ((captured >> 32) - 2_208_988_800) * 1_000 + (((captured & 0xffff_ffff) * 1_000) >> 32);
     assert!(since.abs_diff(captured) <= 1, "{since} and {captured}");
     // And the camera's return ends that one.
     rest(response, got).await?;

@@ -63,18 +63,18 @@ struct Visitor {
 
 impl Visitor {
     /// Makes the questions anew, for plugins that look at something else than those before.
-    fn prepare(&mut self, reads: Arc<[Reads]>) -> Result<(), Response> {
+    fn prepare(&mut self, reads: Arc<[Reads]>) -> Result<(), Box<Response>> {
         if self.form.is_some() && !reads.iter().any(Reads::takes_forms) {
-            return Err(unreadable(Unreadable::Form(NoForm::Unwanted)));
+            return Err(unreadable(Unreadable::Form(NoForm::Unwanted)).into());
         }
         let head = self.letter.head();
         let address = head.as_ref().map(|head| Address::of(head.uri.path()));
         let (Some(head), Some(Ok(address))) = (head, address) else {
             // It was read once. The next request finds the new plugins.
-            return Err(unavailable(Duration::from_secs(1)));
+            return Err(unavailable(Duration::from_secs(1)).into());
         };
         let questions = knock::questions(&reads, &head, &address, self.visit.peer)
-            .map_err(|why| unreadable(why.into()))?;
+            .map_err(|why| Box::new(unreadable(why.into())))?;
         self.visit.questions = with_form(questions, self.form.as_deref());
         self.reads = reads;
         Ok(())
@@ -96,7 +96,7 @@ impl Visitor {
                 // Each round is another reload's.
                 Ok(Verdict::Outdated) => match self.prepare(guard.reads()) {
                     Ok(()) => {}
-                    Err(response) => break response,
+                    Err(response) => break *response,
                 },
                 Err(hold::LetGo::TimedOut) => break unavailable(Duration::from_secs(1)),
                 Err(why) => break reply::let_go(why),

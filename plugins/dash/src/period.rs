@@ -3,7 +3,7 @@
 use picam_plugin::{
     playlist::{Period, Segment},
     text,
-    xml::{Element, Writer},
+    xml::Writer,
 };
 
 use crate::mpd::{Common, UPDATE, utc_timing};
