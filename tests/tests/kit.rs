@@ -259,10 +259,10 @@ async fn a_plugin_is_tested_with_the_grants_of_its_cases_and_told_which_it_lacks
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), &*said), (Some(0), ""));
 
-    std::fs::write(&file, format!("grants = [\"kw\"]\n{cases}"))?;
+    std::fs::write(&file, format!("grants = [\"rndom\"]\n{cases}"))?;
     let output = picam(root.path(), test).await?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("did you mean `kv`?"), "{said}");
+    assert!(said.contains("did you mean `random`?"), "{said}");
     Ok(())
 }
 

@@ -65,8 +65,9 @@ impl std::error::Error for UnknownGrant {}
 impl std::fmt::Display for UnknownGrant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "there is no grant `{}`", self.0)?;
-        if let Some(meant) = suggest(&self.0, Grants::NAMES) {
-            write!(f, "; did you mean `{meant}`?")?;
+        match suggest(&self.0, Grants::NAMES) {
+            Some(meant) => write!(f, "; did you mean `{meant}`?")?,
+            None => write!(f, ".")?,
         }
         write!(f, " A plugin can be granted {}", list(Grants::NAMES))
     }

@@ -25,7 +25,9 @@ fn presentation(complete: u64) -> Presentation {
     });
     Presentation {
         id: "5f3a".into(),
+        epoch: START,
         ended: false,
+        superseded: false,
         timing: Timing {
             part_target: 202_000,
             target_duration: 2,
@@ -47,6 +49,7 @@ fn presentation(complete: u64) -> Presentation {
             },
             discontinuity_sequence: 3,
             segments: segments.collect(),
+            periods: Vec::new(),
             next_part: Some("part-77.m4s".into()),
             next_init: None,
         }],
