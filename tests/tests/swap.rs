@@ -213,12 +213,6 @@ async fn swap(name: &str, good: &[u8], broken: &[Broken]) -> Result<()> {
         if seen.waits.count == 0 {
             return Ok(());
         }
-        // What still costs a viewer at the edge a moment: a loop has its whole `call-time` before it is broken off, which is
-        // as long as a part.
-        let loops = SWAPS / BROKEN / broken.len() + 1;
-        if usize::try_from(seen.waits.count).is_ok_and(|waits| waits <= loops) {
-            return Ok(());
-        }
         ensure!(
             seen.hiccup > HICCUP,
             "it stalled though nothing held the machine up: {seen:#?}"

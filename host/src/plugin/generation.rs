@@ -54,8 +54,10 @@ pub(super) struct Generation {
     pub(super) restarts: Restarts,
     /// Whether the code came out of the cache.
     pub(super) code: cache::Origin,
-    /// It failed, and another one serves again: what still waits for it is to go there.
-    rolled_back: AtomicBool,
+    /// The next failure is its last.
+    on_trial: AtomicBool,
+    /// It failed on trial: what still waits for it is to go elsewhere.
+    condemned: AtomicBool,
     template: Template,
     config: Vec<KeyValue>,
 }
@@ -147,7 +149,8 @@ impl Generation {
             shared,
             restarts: spec.restarts,
             code: from,
-            rolled_back: AtomicBool::new(false),
+            on_trial: AtomicBool::new(false),
+            condemned: AtomicBool::new(false),
             template,
             config,
         })
@@ -162,13 +165,27 @@ impl Generation {
         Ok(instance)
     }
 
-    /// From here on it isn't called any more.
-    pub(super) fn roll_back(&self) {
-        self.rolled_back.store(true, Ordering::Relaxed);
+    /// From here on one failure is enough, and no call is made after it.
+    pub(super) fn try_out(&self) {
+        self.on_trial.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn is_rolled_back(&self) -> bool {
-        self.rolled_back.load(Ordering::Relaxed)
+    /// It is called again whatever happened: there is nothing that could take its place.
+    pub(super) fn acquit(&self) {
+        self.on_trial.store(false, Ordering::SeqCst);
+        self.condemned.store(false, Ordering::SeqCst);
+    }
+
+    /// A call failed. Said by whoever made it, before he makes the next one: those who wait behind a loop must not start
+    /// another while it is being seen to that the generation before serves again.
+    pub(super) fn failed(&self) {
+        if self.on_trial.load(Ordering::SeqCst) {
+            self.condemned.store(true, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn is_condemned(&self) -> bool {
+        self.condemned.load(Ordering::SeqCst)
     }
 
     /// Whether this plugin takes part in a decision.

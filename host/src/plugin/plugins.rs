@@ -391,7 +391,7 @@ impl Plugins {
         let last = old.plugins[index].clone();
         // What the last one was to be replaced with stays, too, as long as it is on probation itself; more don't.
         if let Some(before) = last.probation.fallback() {
-            before.probation.end();
+            before.end_probation();
         }
         let vitals = slot.vitals.clone();
         let running = Running::start(generation, instance, number, vitals, Some(last))?;
@@ -412,9 +412,18 @@ impl Plugins {
             // It was replaced or rolled back while the call waited for its turn.
             return Some(current);
         }
-        let fallback = failed.probation.fallback()?;
         let slot = &self.slots[index];
-        let cause = flat(&error.to_string());
+        let passed_on = matches!(error, CallError::RolledBack { .. });
+        let Some(fallback) = failed.probation.fallback() else {
+            // It proved itself at the moment when it failed.
+            failed.worker.generation().acquit();
+            return passed_on.then_some(current);
+        };
+        // One that was passed on may be here before the one that failed.
+        let cause = match slot.vitals.last_error().filter(|_| passed_on) {
+            Some(cause) => format!("plugin {}: {cause}", slot.name),
+            None => flat(&error.to_string()),
+        };
         let agreement = match current.agreement_with(index, fallback.worker.generation()) {
             Ok(agreement) => agreement,
             Err(conflict) => {
@@ -424,12 +433,11 @@ impl Plugins {
                     failed.number,
                     fallback.number,
                 );
-                failed.probation.end();
-                return None;
+                failed.end_probation();
+                return passed_on.then_some(current);
             }
         };
         failed.probation.end()?;
-        failed.worker.generation().roll_back();
         tracing::error!(
             "generation {} of plugin {} is rolled back, and generation {} serves again, since {cause}",
             failed.number,
@@ -447,6 +455,7 @@ impl Plugins {
     /// A call went well.
     pub(super) fn passed(&self, index: usize, running: &Running) {
         if running.probation.passed() {
+            running.worker.generation().acquit();
             tracing::info!(
                 "generation {} of plugin {} has proved itself; the one before is gone",
                 running.number,
@@ -521,6 +530,9 @@ impl Running {
     ) -> anyhow::Result<Self> {
         generation.number = number;
         let generation = Arc::new(generation);
+        if fallback.is_some() {
+            generation.try_out();
+        }
         // Whoever needs it gets the instance that there is; the other starts one when it is called, if ever.
         let serves_stream = [Hook::Playlist, Hook::Naming, Hook::Overlay]
             .into_iter()
@@ -539,6 +551,12 @@ impl Running {
             asker,
             probation: Probation::new(fallback),
         })
+    }
+
+    /// Nothing can take its place any more.
+    fn end_probation(&self) {
+        self.probation.end();
+        self.worker.generation().acquit();
     }
 
     fn status(&self, slot: &Slot) -> PluginStatus {

@@ -266,7 +266,7 @@ impl Keeper {
         subject: &dyn Display,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Option<Result<T, CallError>> {
-        if self.generation.is_rolled_back() {
+        if self.generation.is_condemned() {
             return None;
         }
         let mut instance = self.instance.take()?;
@@ -358,8 +358,7 @@ impl Keeper {
 
     /// The instance, or a new one if the last one died and its time on the bench is over.
     fn take_instance(&mut self) -> Result<Instance, CallError> {
-        // Whoever stands behind a loop would otherwise start another one.
-        if self.generation.is_rolled_back() {
+        if self.generation.is_condemned() {
             return Err(CallError::RolledBack {
                 plugin: self.generation.name.to_string(),
             });
@@ -437,6 +436,7 @@ impl Keeper {
     fn failed(&self, cause: String) -> CallError {
         self.vitals.failures.fetch_add(1, Ordering::Relaxed);
         *self.vitals.error_cell() = Some(cause.clone());
+        self.generation.failed();
         CallError::Failed {
             plugin: self.generation.name.to_string(),
             cause,

@@ -83,7 +83,6 @@ async fn all_rules_hold_for_a_steady_stream() {
 
 /// A camera through all that happens to one: half its rate in the dark, a long silence, a restart with another size.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "known fault: while a camera goes to half its rate, the MPD lists a segment a segment too early"]
 async fn all_rules_hold_for_a_camera_in_trouble() {
     let small = Clip {
         size: (160, 90),

@@ -135,8 +135,11 @@ fn places(watched: &WatchedMpd, _: &Scene) -> Result<()> {
                 }
                 None => {
                     let listed = parts.timeline().unwrap_or_default();
-                    let listed = listed.iter().find(|listed| listed.number == number);
-                    if let Some(listed) = listed {
+                    // Where one begins is known from the moment when it grows; those after it are expected, and a camera
+                    // that goes to another rate has them come elsewhere.
+                    let growing = listed.iter().position(|listed| listed.open);
+                    let mut known = listed.iter().take(growing.map_or(listed.len(), |at| at + 1));
+                    if let Some(listed) = known.find(|listed| listed.number == number) {
                         ensure!(
                             listed.start == start,
                             "{listed:?}, and it starts at {start}"

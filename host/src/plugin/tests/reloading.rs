@@ -219,7 +219,6 @@ async fn a_plugin_that_traps_on_its_third_call_is_rolled_back_and_the_call_is_an
 }
 
 #[tokio::test]
-#[ignore = "known fault: the loop is started once more than it need be"]
 async fn who_waits_behind_a_loop_is_answered_by_the_generation_before_without_another_loop() {
     let documents = ["a.txt", "b.txt", "c.txt"];
     let (guests, plugins) = started(saying("old").documents(documents));
