@@ -59,6 +59,7 @@ async fn host(path: &Path) -> Result<Host> {
         .arguments(["--output", &path.display().to_string()])
         .plugin("ll-hls.wasm,segment-ms=500,window-s=6")
         .plugin("hls.wasm")
+        .plugin("dash.wasm,window-s=6")
         .start()
         .await
 }
@@ -132,6 +133,8 @@ async fn what_a_playlist_lists_is_there_whole_and_what_none_lists_goes() -> Resu
         sleep(Duration::from_millis(50)).await;
     }
     ensure!(compared >= 24);
+    // It would lead to what isn't there.
+    ensure!(!stage.path.join("live.mpd").exists());
     let last = playlist(&stage.path, "live.m3u8")?.1;
     let media = files(&stage.path)?
         .iter()

@@ -135,6 +135,13 @@ fn knows_files(document: &DocumentSpec) -> bool {
     document.reads.query.iter().any(|name| name == AS_FILE)
 }
 
+/// Whether a document that doesn't know of files can lie in one all the same. An MPD can't, though it reads nothing: it
+/// leads to segments that grow and to the host's own clock, and neither is there.
+fn needs_nothing_else(document: &DocumentSpec) -> bool {
+    let is_mpd = document.content_type.starts_with("application/dash+xml");
+    document.reads == Inputs::default() && !is_mpd
+}
+
 impl Plugins {
     /// Finds, checks, compiles and tries each plugin, and starts them all. Compiling can take seconds: not to be called
     /// on a thread that serves connections.
@@ -275,7 +282,7 @@ impl Plugins {
         let mut fit = vec![true; lineup.plugins.len()];
         let documents = || agreement.documents.iter().zip(agreement.writers());
         for (document, writer) in documents() {
-            fit[writer] &= document.reads == Inputs::default() || knows_files(document);
+            fit[writer] &= knows_files(document) || needs_nothing_else(document);
         }
         let fit = documents().filter(|&(_, writer)| fit[writer]);
         fit.map(|(document, _)| {
