@@ -138,8 +138,7 @@ fn knows_files(document: &DocumentSpec) -> bool {
 /// Whether a document that doesn't know of files can lie in one all the same. An MPD can't, though it reads nothing: it
 /// leads to segments that grow and to the host's own clock, and neither is there.
 fn needs_nothing_else(document: &DocumentSpec) -> bool {
-    let is_mpd = document.content_type.starts_with("application/dash+xml");
-    document.reads == Inputs::default() && !is_mpd
+    document.reads == Inputs::default() && !document.is_mpd()
 }
 
 impl Plugins {

@@ -138,7 +138,9 @@ fn places(watched: &WatchedMpd, _: &Scene) -> Result<()> {
                     // Where one begins is known from the moment when it grows; those after it are expected, and a camera
                     // that goes to another rate has them come elsewhere.
                     let growing = listed.iter().position(|listed| listed.open);
-                    let mut known = listed.iter().take(growing.map_or(listed.len(), |at| at + 1));
+                    let mut known = listed
+                        .iter()
+                        .take(growing.map_or(listed.len(), |at| at + 1));
                     if let Some(listed) = known.find(|listed| listed.number == number) {
                         ensure!(
                             listed.start == start,
