@@ -27,6 +27,7 @@ mod feed;
 mod guest;
 mod host;
 pub mod media;
+pub mod players;
 mod playlist;
 mod server;
 pub mod token;

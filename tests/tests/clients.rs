@@ -2,16 +2,16 @@
 //!
 //! (`m3u8-rs` reads every playlist of every test: `Playlist::read` passes each through it.)
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use picam_tests::{Host, PATIENCE, Playlist, Watched, watch};
-use serde::Deserialize;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::Command,
-    time::timeout,
+use picam_tests::{
+    Host, Playlist, Watched,
+    players::{Decoded, gstreamer, pipelines, run},
+    watch,
 };
+use serde::Deserialize;
+use tokio::process::Command;
 
 async fn host(options: &str) -> Result<Host> {
     let host = Host::source("pattern")
@@ -24,85 +24,14 @@ async fn host(options: &str) -> Result<Host> {
     Ok(host)
 }
 
-/// Runs a program to its end. Returns whether it succeeded, and both of its outputs.
-async fn run(command: &mut Command, input: &[u8]) -> Result<(bool, String, String)> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("starting {command:?}"))?;
-    let mut stdin = child.stdin.take().context("standard input is piped")?;
-    let input = input.to_owned();
-    let writer = tokio::spawn(async move { stdin.write_all(&input).await });
-    let output = timeout(2 * PATIENCE, child.wait_with_output())
-        .await
-        .with_context(|| format!("{command:?} does not end"))??;
-    // A program that stops reading says why, which is what there is to see.
-    writer.await?.ok();
-    Ok((
-        output.status.success(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    ))
-}
-
 #[tokio::test]
 async fn ffmpeg_plays_five_seconds_without_a_complaint() {
     let host = host("").await.unwrap();
-    let (fine, frames, complaints) = run(
-        Command::new("ffmpeg")
-            .args([
-                "-hide_banner",
-                "-loglevel",
-                "warning",
-                "-i",
-                &host.url("/cam/live.m3u8"),
-            ])
-            .args([
-                "-t",
-                "5",
-                "-an",
-                "-fps_mode",
-                "passthrough",
-                "-f",
-                "framemd5",
-                "-",
-            ]),
-        b"",
-    )
-    .await
-    .unwrap();
-    assert!(fine, "{complaints}");
-    let frames: Vec<Vec<&str>> = frames
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split(',').map(str::trim).collect())
-        .collect();
+    let url = host.url("/cam/live.m3u8");
+    let decoded = Decoded::by_ffmpeg(&url, &["-t", "5"]).await.unwrap();
     // A picture that the source left out on a busy machine is no fault of what is served.
-    assert!(
-        (120..=151).contains(&frames.len()),
-        "{} pictures",
-        frames.len()
-    );
-    let times: Vec<i64> = frames
-        .iter()
-        .map(|frame| frame[2].parse().unwrap())
-        .collect();
-    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
-    let different: std::collections::BTreeSet<_> = frames.iter().map(|frame| frame[5]).collect();
-    assert!(
-        different.len() * 10 >= frames.len() * 9,
-        "the picture moves"
-    );
-    let complaints: Vec<_> = complaints
-        .lines()
-        // It reads the map again after each reload of a live playlist, and is surprised each time.
-        .filter(|line| !line.contains("duplicated MOOV") && !line.contains("message repeated"))
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    decoded.check(120..=151).unwrap();
+    assert!(decoded.complaints.is_empty(), "{:#?}", decoded.complaints);
 }
 
 /// Both of GStreamer's HLS readers: the one that `playbin3` takes, which knows parts, and the older one. What counts is
@@ -110,51 +39,8 @@ async fn ffmpeg_plays_five_seconds_without_a_complaint() {
 #[tokio::test]
 async fn gstreamer_plays_a_hundred_pictures() {
     let host = host("").await.unwrap();
-    let url = host.url("/cam/live.m3u8");
-    let newer = [
-        "playbin3",
-        &format!("uri={url}"),
-        // Video only.
-        "flags=0x1",
-        "video-sink=fakesink silent=false sync=true",
-    ];
-    let older = format!(
-        "souphttpsrc location={url} ! hlsdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true"
-    );
-    let older: Vec<_> = older.split(' ').collect();
-    for pipeline in [&newer[..], &older] {
-        let mut child = Command::new("gst-launch-1.0")
-            .arg("-v")
-            .args(pipeline)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting gst-launch-1.0 (on Debian: gstreamer1.0-tools and its plugins good, bad, libav)")
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (mut pictures, mut said) = (0, String::new());
-        let reading = async {
-            while pictures < 100
-                && let Some(line) = lines.next_line().await?
-            {
-                match line.contains("last-message = chain") {
-                    true => pictures += 1,
-                    false => said = said.clone() + &line + "\n",
-                }
-            }
-            anyhow::Ok(())
-        };
-        let read = timeout(PATIENCE, reading).await;
-        child.kill().await.unwrap();
-        let mut complaints = String::new();
-        let mut stderr = child.stderr.take().unwrap();
-        stderr.read_to_string(&mut complaints).await.unwrap();
-        assert!(
-            matches!(read, Ok(Ok(()))) && pictures == 100,
-            "{pipeline:?}: {pictures} pictures ({read:?})\n{complaints}\n{said}"
-        );
+    for pipeline in pipelines(&host.url("/cam/live.m3u8"), "hlsdemux") {
+        gstreamer(&pipeline, 100).await.unwrap();
     }
 }
 

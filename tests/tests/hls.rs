@@ -4,17 +4,15 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use picam_tests::{Client, Host, PATIENCE, Playlist};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::Command,
-    time::{sleep, timeout},
+use picam_tests::{
+    Client, Host, PATIENCE, Playlist,
+    players::{Decoded, gstreamer, pipelines, run},
 };
+use tokio::{process::Command, time::sleep};
 
 /// Both playlist plugins, on segments of half a second.
 async fn host(options: &str) -> Result<Host> {
@@ -212,28 +210,6 @@ async fn two_lengths_of_segments_are_refused_with_both_names() -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end. Returns whether it succeeded, and both of its outputs.
-async fn run(command: &mut Command, input: &[u8]) -> Result<(bool, String, String)> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("starting {command:?}"))?;
-    let mut stdin = child.stdin.take().context("standard input is piped")?;
-    stdin.write_all(input).await?;
-    drop(stdin);
-    let output = timeout(2 * PATIENCE, child.wait_with_output())
-        .await
-        .with_context(|| format!("{command:?} does not end"))??;
-    Ok((
-        output.status.success(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    ))
-}
-
 #[tokio::test]
 async fn m3u8_parser_reads_both_playlists_without_a_complaint() -> Result<()> {
     let host = host("").await?;
@@ -285,34 +261,9 @@ async fn m3u8_parser_reads_both_playlists_without_a_complaint() -> Result<()> {
 async fn ffmpeg_plays_five_seconds() -> Result<()> {
     let host = host("").await?;
     media_path(&host.http1()?).await?;
-    let url = host.url("/cam/hls.m3u8");
-    let (fine, frames, complaints) = run(
-        Command::new("ffmpeg").args([
-            "-hide_banner",
-            "-loglevel",
-            "error",
-            "-i",
-            &url,
-            "-t",
-            "5",
-            "-an",
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "framemd5",
-            "-",
-        ]),
-        b"",
-    )
-    .await?;
-    let frames = frames.lines().filter(|line| !line.starts_with('#')).count();
-    // It takes the map again with each reload, and is surprised each time.
-    let complaints: Vec<_> = complaints
-        .lines()
-        .filter(|line| !line.contains("duplicated MOOV"))
-        .collect();
-    ensure!(fine && complaints.is_empty(), "{complaints:#?}");
-    ensure!((120..=151).contains(&frames), "{frames} pictures");
+    let decoded = Decoded::by_ffmpeg(&host.url("/cam/hls.m3u8"), &["-t", "5"]).await?;
+    decoded.check(120..=151)?;
+    ensure!(decoded.complaints.is_empty(), "{:#?}", decoded.complaints);
     Ok(())
 }
 
@@ -321,44 +272,8 @@ async fn ffmpeg_plays_five_seconds() -> Result<()> {
 async fn gstreamer_plays_a_hundred_pictures() -> Result<()> {
     let host = host("").await?;
     media_path(&host.http1()?).await?;
-    let url = host.url("/cam/hls.m3u8");
-    let uri = format!("uri={url}");
-    let newer = [
-        "playbin3",
-        &uri,
-        "flags=0x1",
-        "video-sink=fakesink silent=false sync=true",
-    ];
-    let older = format!(
-        "souphttpsrc location={url} ! hlsdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true"
-    );
-    let older: Vec<_> = older.split(' ').collect();
-    for pipeline in [&newer[..], &older] {
-        let mut child = Command::new("gst-launch-1.0")
-            .arg("-v")
-            .args(pipeline)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting gst-launch-1.0")?;
-        let mut lines = BufReader::new(child.stdout.take().context("it is piped")?).lines();
-        let mut pictures = 0;
-        let reading = async {
-            while pictures < 100
-                && let Some(line) = lines.next_line().await?
-            {
-                pictures += u32::from(line.contains("last-message = chain"));
-            }
-            anyhow::Ok(())
-        };
-        let read = timeout(PATIENCE, reading).await;
-        child.kill().await?;
-        ensure!(
-            matches!(read, Ok(Ok(()))) && pictures == 100,
-            "{pipeline:?}: {pictures} ({read:?})"
-        );
+    for pipeline in pipelines(&host.url("/cam/hls.m3u8"), "hlsdemux") {
+        gstreamer(&pipeline, 100).await?;
     }
     Ok(())
 }

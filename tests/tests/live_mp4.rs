@@ -8,11 +8,11 @@ use mp4_atom::{Any, Decode as _, Emsg};
 use picam_tests::{
     Camera, Client, Clip, Host, PATIENCE,
     media::{self, Fragment},
+    players::{Decoded, gstreamer},
     token,
 };
 use reqwest::Response;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::Command,
     time::{Instant, sleep, timeout},
 };
@@ -192,55 +192,14 @@ async fn every_picture_comes_over_both_versions_of_http() -> Result<()> {
 async fn ffmpeg_counts_the_pictures() -> Result<()> {
     let host = pattern().await?;
     host.media_playlist().await?;
-    let output = Command::new("ffmpeg")
-        .args([
-            "-hide_banner",
-            "-loglevel",
-            "warning",
-            "-i",
-            &host.url(PATH),
-        ])
-        .args([
-            "-frames:v",
-            "150",
-            "-an",
-            "-fps_mode",
-            "passthrough",
-            // Times as they are, not rounded to what it takes for the rate.
-            "-enc_time_base",
-            "-1",
-            "-f",
-            "framemd5",
-            "-",
-        ])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(PATIENCE, output)
-        .await
-        .context("ffmpeg does not end")??;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && complaints.trim().is_empty(),
-        "{complaints}"
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
-    let frames: Vec<Vec<&str>> = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split(',').map(str::trim).collect())
-        .collect();
-    assert_eq!(frames.len(), 150);
-    let times: Vec<i64> = frames
-        .iter()
-        .map(|frame| frame[2].parse())
-        .collect::<Result<_, _>>()?;
-    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
-    let different: std::collections::BTreeSet<_> = frames.iter().map(|frame| frame[5]).collect();
-    assert!(
-        different.len() * 10 >= frames.len() * 9,
-        "the picture moves"
-    );
+    let decoded = Decoded::by_ffmpeg(
+        &host.url(PATH),
+        // Times as they are, not rounded to what it takes for the rate.
+        &["-frames:v", "150", "-enc_time_base", "-1"],
+    )
+    .await?;
+    decoded.check(150..=150)?;
+    ensure!(decoded.complaints.is_empty(), "{:#?}", decoded.complaints);
     Ok(())
 }
 
@@ -252,38 +211,8 @@ async fn gstreamer_plays_a_hundred_pictures() -> Result<()> {
         "souphttpsrc location={} ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true",
         host.url(PATH)
     );
-    let mut child = Command::new("gst-launch-1.0")
-        .arg("-v")
-        .args(pipeline.split(' '))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting gst-launch-1.0 (on Debian: gstreamer1.0-tools and its plugins good, bad, libav)")?;
-    let mut lines = BufReader::new(child.stdout.take().context("piped")?).lines();
-    let (mut pictures, mut said) = (0, String::new());
-    let reading = async {
-        while pictures < 100
-            && let Some(line) = lines.next_line().await?
-        {
-            match line.contains("last-message = chain") {
-                true => pictures += 1,
-                false => said = said.clone() + &line + "\n",
-            }
-        }
-        anyhow::Ok(())
-    };
-    let read = timeout(PATIENCE, reading).await;
-    child.kill().await?;
-    let mut complaints = String::new();
-    let mut stderr = child.stderr.take().context("piped")?;
-    stderr.read_to_string(&mut complaints).await?;
-    assert!(
-        matches!(read, Ok(Ok(()))) && pictures == 100,
-        "{pictures} pictures ({read:?})\n{complaints}\n{said}"
-    );
-    Ok(())
+    let pipeline: Vec<_> = pipeline.split(' ').collect();
+    gstreamer(&pipeline, 100).await
 }
 
 /// Reads `argv[3]` bytes a second from `argv[1]:argv[2]`, for `argv[4]` seconds, then all that comes for two more; writes the

@@ -2,19 +2,16 @@
 //!
 //! (`dash-mpd-core` reads every MPD of every test: `Mpd::parse` passes each through it.)
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use picam_tests::{
-    Camera, Clip, Host, PATIENCE,
+    Camera, Clip, Host,
     dash::{Mpd, Parts, watch_mpd},
+    players::{Decoded, gstreamer, pipelines, run},
 };
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::Command,
-    time::timeout,
-};
+use tokio::process::Command;
 
 async fn pattern() -> Result<Host> {
     let host = Host::source("pattern")
@@ -54,54 +51,9 @@ async fn ffmpeg_plays_five_seconds_however_segments_are_addressed() {
 async fn ffmpeg(host: &Host, fps: usize) -> Result<()> {
     // A window's worth, so that it has somewhere to begin.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let output = Command::new("ffmpeg")
-        .args([
-            "-hide_banner",
-            "-loglevel",
-            "warning",
-            "-i",
-            &host.url("/cam/live.mpd"),
-        ])
-        .args([
-            "-t",
-            "5",
-            "-an",
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "framemd5",
-            "-",
-        ])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(2 * PATIENCE, output)
-        .await
-        .context("ffmpeg does not end")??;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{complaints}");
-    let frames = String::from_utf8_lossy(&output.stdout);
-    let frames: Vec<Vec<&str>> = frames
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split(',').map(str::trim).collect())
-        .collect();
-    println!("ffmpeg: {} pictures; {complaints}", frames.len());
+    let decoded = Decoded::by_ffmpeg(&host.url("/cam/live.mpd"), &["-t", "5"]).await?;
     // A picture that the source left out on a busy machine is no fault of what is served.
-    ensure!(
-        (fps * 4..=fps * 5 + 2).contains(&frames.len()),
-        "{} pictures: {complaints}",
-        frames.len()
-    );
-    let times = frames.iter().map(|frame| Ok(frame[2].parse::<i64>()?));
-    let times = times.collect::<Result<Vec<_>>>()?;
-    ensure!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
-    let different: std::collections::BTreeSet<_> = frames.iter().map(|frame| frame[5]).collect();
-    ensure!(
-        different.len() * 10 >= frames.len() * 9,
-        "the picture moves"
-    );
-    Ok(())
+    decoded.check(fps * 4..=fps * 5 + 2)
 }
 
 /// Both of GStreamer's readers of DASH: the one that `playbin3` takes, and the older one.
@@ -110,57 +62,10 @@ async fn ffmpeg(host: &Host, fps: usize) -> Result<()> {
 async fn gstreamer_plays_a_hundred_pictures_however_segments_are_addressed() {
     let (listed, _camera) = camera().await.unwrap();
     for host in [pattern().await.unwrap(), listed] {
-        let url = host.url("/cam/live.mpd");
-        let newer = [
-            "playbin3",
-            &format!("uri={url}"),
-            "flags=0x1",
-            "video-sink=fakesink silent=false sync=true",
-        ];
-        let older = format!(
-            "souphttpsrc location={url} ! dashdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false sync=true"
-        );
-        let older: Vec<_> = older.split(' ').collect();
-        for pipeline in [&newer[..], &older] {
-            let (pictures, said) = gstreamer(pipeline).await.unwrap();
-            assert!(pictures >= 100, "{pipeline:?}: {pictures} pictures\n{said}");
+        for pipeline in pipelines(&host.url("/cam/live.mpd"), "dashdemux") {
+            gstreamer(&pipeline, 100).await.unwrap();
         }
     }
-}
-
-async fn gstreamer(pipeline: &[&str]) -> Result<(u32, String)> {
-    let mut child = Command::new("gst-launch-1.0")
-        .arg("-v")
-        .args(pipeline)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context(
-            "starting gst-launch-1.0 (on Debian: gstreamer1.0-tools and its plugins good, bad, libav)",
-        )?;
-    let stdout = child.stdout.take().context("piped")?;
-    let mut stderr = child.stderr.take().context("piped")?;
-    let (mut pictures, mut said) = (0, String::new());
-    let mut lines = BufReader::new(stdout).lines();
-    let reading = async {
-        while pictures < 100
-            && let Some(line) = lines.next_line().await?
-        {
-            match line.contains("last-message = chain") {
-                true => pictures += 1,
-                false => said = said.clone() + &line + "\n",
-            }
-        }
-        anyhow::Ok(())
-    };
-    // Who counts fewer says so.
-    let _ = timeout(PATIENCE, reading).await;
-    child.kill().await?;
-    let mut complaints = String::new();
-    stderr.read_to_string(&mut complaints).await?;
-    Ok((pictures, said + &complaints))
 }
 
 /// What mpd-parser, which is video.js's, makes of an MPD.
@@ -195,22 +100,15 @@ struct ParsedSegment {
 
 async fn mpd_parser(host: &Host, texts: &[&str]) -> Result<Vec<Parsed>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
-    let mut child = Command::new("node")
-        .args(["parse-mpd.mjs", &host.url("/cam/live.mpd")])
-        .current_dir(&directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting node")?;
-    let mut stdin = child.stdin.take().context("piped")?;
-    stdin.write_all(&serde_json::to_vec(texts)?).await?;
-    drop(stdin);
-    let output = timeout(PATIENCE, child.wait_with_output())
-        .await
-        .context("node does not end")??;
-    ensure!(output.status.success(), "parse-mpd.mjs failed");
-    serde_json::from_slice(&output.stdout).context("parse-mpd.mjs prints JSON")
+    let (fine, said, complaints) = run(
+        Command::new("node")
+            .args(["parse-mpd.mjs", &host.url("/cam/live.mpd")])
+            .current_dir(directory),
+        &serde_json::to_vec(texts)?,
+    )
+    .await?;
+    ensure!(fine, "parse-mpd.mjs failed: {complaints}");
+    serde_json::from_str(&said).context("parse-mpd.mjs prints JSON")
 }
 
 /// The number of the segment that has this address in a period.
