@@ -19,6 +19,9 @@ const BROKEN: usize = 5;
 /// Longer than this, and a machine that held everything up explains a stall as well as a fault of the stream does.
 const HICCUP: f64 = 150.0;
 
+/// The same of the time until a loop is broken off, which uses 200 ms of a processor, and is noticed in a request.
+const LOOPED: Duration = Duration::from_millis(400);
+
 /// A file that is no plugin, or a bad one.
 struct Broken {
     what: &'static str,
@@ -175,6 +178,7 @@ async fn swap(name: &str, good: &[u8], broken: &[Broken]) -> Result<()> {
         file,
         swaps: 0,
         counts: Counts::default(),
+        looped: Duration::ZERO,
     };
     let first = swapped.host.http1()?;
     let at = format!("/~{}", token::lasting(3_600)?);
@@ -187,6 +191,7 @@ async fn swap(name: &str, good: &[u8], broken: &[Broken]) -> Result<()> {
         viewer.until("a picture", |seen| seen.frames > 60).await?;
         viewer.restart().await?;
         let load = Load::start(&swapped.host).await?;
+        swapped.looped = Duration::ZERO;
         let began = Instant::now();
         for n in 1..=SWAPS {
             match n % BROKEN {
@@ -199,22 +204,26 @@ async fn swap(name: &str, good: &[u8], broken: &[Broken]) -> Result<()> {
         let seen = viewer.report().await?;
         println!(
             "{name}: {SWAPS} swaps, {} of them to something broken, and {answered} requests in {took:.1} s: {:.0} a second, \
-             none failed, the slowest took {} ms; hls.js showed {} pictures, and ran dry {} times; the longest that the \
+             none failed, the slowest took {} ms, and a loop {} ms; hls.js showed {} pictures, and ran dry {} times; the longest that the \
              browser was kept from running is {:.0} ms",
             SWAPS / BROKEN,
             answered as f64 / took,
             slowest.as_millis(),
+            swapped.looped.as_millis(),
             seen.frames,
             seen.waits.count,
             seen.hiccup
         );
-        ensure!(seen.errors.is_empty(), "hls.js complains: {seen:#?}");
+        // Its errors of this name tell of a buffer that ran dry, and what it did about that.
+        let stalled = |error: &&String| error.contains("Z buffer");
+        let stalls = seen.errors.iter().filter(stalled).count();
+        ensure!(seen.errors.len() == stalls, "hls.js complains: {seen:#?}");
         ensure!(seen.frames > 0 && seen.rewinds == 0, "{seen:#?}");
-        if seen.waits.count == 0 {
+        if seen.waits.count == 0 && stalls == 0 {
             return Ok(());
         }
         ensure!(
-            seen.hiccup > HICCUP,
+            seen.hiccup > HICCUP || swapped.looped > LOOPED,
             "it stalled though nothing held the machine up: {seen:#?}"
         );
         println!("attempt {attempt} says nothing of stalls");
@@ -232,6 +241,8 @@ struct Swapped {
     /// So far.
     swaps: usize,
     counts: Counts,
+    /// The longest that a loop went on.
+    looped: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -263,10 +274,14 @@ impl Swapped {
             false => self.counts.refused += 1,
         }
         self.put(&broken.bytes)?;
+        let began = Instant::now();
         let plugin = self
             .settled()
             .await
             .with_context(|| broken.what.to_owned())?;
+        if broken.what == "an endless loop" {
+            self.looped = self.looped.max(began.elapsed());
+        }
         ensure!(
             plugin["generation"] == before,
             "{}: generation {before} is not back: {plugin}",

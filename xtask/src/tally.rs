@@ -1,8 +1,9 @@
 //! Counts what passed and what failed, over test runners of several kinds.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
@@ -43,27 +44,60 @@ impl Tally {
             .spawn()
             .with_context(|| format!("starting {}", shown(command)))?;
         let stdout = child.stdout.take().context("standard output is piped")?;
-        let (mut passed, mut failed) = (0, 0);
+        let mut ran = Ran::default();
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.with_context(|| format!("reading what {} says", shown(command)))?;
-            let line = String::from_utf8_lossy(&line);
-            let counts = counts(&line);
-            passed += counts.0;
-            failed += counts.1;
-            // Not straight to standard output: what our own tests show here must not be counted by who runs them.
-            println!("{line}");
+            ran.show(&line);
         }
-        let good = child.wait()?.success();
-        self.passed += passed;
-        if failed > 0 {
-            self.fail(what, failed);
-        } else if !good {
+        ran.good = child.wait()?.success();
+        self.count(what, &ran);
+        Ok(())
+    }
+
+    /// Runs test runners, each under its name, as many at a time as there are `lanes`. What one says is shown in one piece.
+    pub fn tests_in_lanes(&mut self, lanes: usize, runs: Vec<(String, Command)>) -> Result<()> {
+        let waiting = Mutex::new(runs.into_iter());
+        let take = || {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.next()
+        };
+        let tally = Mutex::new(self);
+        let lane = || -> Result<()> {
+            while let Some((what, mut command)) = take() {
+                let words = shown(&command);
+                let said = output(&mut command).with_context(|| format!("running {words}"))?;
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.announce(&what, &command);
+                let mut ran = Ran {
+                    good: said.1,
+                    ..Ran::default()
+                };
+                said.0
+                    .split(|byte| *byte == b'\n')
+                    .for_each(|line| ran.show(line));
+                tally.count(&what, &ran);
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+            lanes
+                .into_iter()
+                .try_for_each(|lane| lane.join().expect("no lane panics"))
+        })
+    }
+
+    /// Counts what a runner did.
+    fn count(&mut self, what: &str, ran: &Ran) {
+        self.passed += ran.passed;
+        if ran.failed > 0 {
+            self.fail(what, ran.failed);
+        } else if !ran.good {
             // It didn't get as far as a test: it doesn't compile, or it died.
             self.fail(what, 1);
-        } else if passed == 0 {
+        } else if ran.passed == 0 {
             println!("({what}: no test matches)");
         }
-        Ok(())
     }
 
     /// Notes that something was not run.
@@ -97,6 +131,38 @@ impl Tally {
     }
 }
 
+/// What a test runner did.
+#[derive(Debug, Default)]
+struct Ran {
+    passed: u64,
+    failed: u64,
+    /// It ended as one does that has nothing to complain of.
+    good: bool,
+}
+
+impl Ran {
+    /// Shows a line that it said, and counts what the line tells.
+    fn show(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let (passed, failed) = counts(&line);
+        self.passed += passed;
+        self.failed += failed;
+        // Not straight to standard output: what our own tests show here must not be counted by who runs them.
+        println!("{line}");
+    }
+}
+
+/// Runs a command to its end: what it said, standard output and standard error in one, and whether it succeeded.
+fn output(command: &mut Command) -> Result<(Vec<u8>, bool)> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+    // It holds the writer's ends, and without them the pipe ends with the child.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said)?;
+    Ok((said, child.wait()?.success()))
+}
+
 /// What a line of output adds: tests passed and failed.
 fn counts(line: &str) -> (u64, u64) {
     // Rust: `test result: ok. 5 passed; 0 failed; …`, perhaps in colours.
@@ -127,6 +193,24 @@ fn counts(line: &str) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_runs_in_lanes_is_counted_and_named() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let passes = "echo 'test result: ok. 2 passed; 0 failed;'";
+        let fails = "echo 'test result: FAILED. 1 passed; 3 failed;' >&2; exit 1";
+        let runs = [("a", passes), ("b", fails), ("c", passes), ("d", "exit 1")];
+        let runs = runs.map(|(name, script)| (name.to_owned(), shell(script)));
+        let mut tally = Tally::default();
+        tally.tests_in_lanes(2, runs.into()).unwrap();
+        assert_eq!((tally.passed, tally.failed), (5, 4));
+        tally.bad.sort();
+        assert_eq!(tally.bad, ["b", "d"]);
+    }
 
     #[test]
     fn runners_of_every_kind_are_counted() {

@@ -270,17 +270,31 @@ impl Session {
         if !self.tally.check("the binary", &mut build)? {
             return Ok(());
         }
-        let mut tests = cargo();
-        tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-        tests
-            .args(names.iter().flat_map(|name| ["--test", name]))
-            .args(&self.filter);
-        // One at a time: each test starts hosts enough, and a browser or an emulated machine, for two processors.
-        tests.args(["--", "--test-threads=1"]);
-        if let Some(fresh) = &self.fresh {
-            tests.env("PICAM_PLUGINS", fresh);
+        let tests = |names: &[String]| {
+            let mut tests = cargo();
+            tests.args(["test", "--locked", "--workspace"]);
+            tests.args(names.iter().flat_map(|name| ["--test", name]));
+            if let Some(fresh) = &self.fresh {
+                tests.env("PICAM_PLUGINS", fresh);
+            }
+            tests
+        };
+        let built = self
+            .tally
+            .check(&format!("{what}, built"), tests(&names).arg("--no-run"))?;
+        if !built {
+            return Ok(());
         }
-        self.tally.tests(what, &mut tests)
+        let runs = names.into_iter().map(|name| {
+            let mut tests = tests(std::slice::from_ref(&name));
+            tests.args(&self.filter);
+            // Each test starts hosts enough for a processor.
+            tests.args(["--", "--test-threads=1"]);
+            (name, tests)
+        });
+        // These wait for a camera's pictures more than they compute; a browser or an emulated machine wants all there is.
+        let lanes = if group == Group::Blackbox { 2 } else { 1 };
+        self.tally.tests_in_lanes(lanes, runs.collect())
     }
 }
 

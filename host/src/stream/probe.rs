@@ -123,54 +123,64 @@ impl Probe {
 
 /// The time between two pictures: measured, unless what the stream says of itself is the better guess.
 fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration> {
-    let measured = mean_interval(captures);
-    match (stated, measured) {
+    let Some(Measured { mean, steady }) = measure(captures) else {
+        return stated;
+    };
+    match stated {
         // So few pictures say little.
-        _ if captures.len() < 8 => stated.or(measured),
+        _ if captures.len() < 8 => Some(stated.unwrap_or(mean)),
         // What comes in one burst, as when an encoder has been waiting for its reader, says nothing of the rate.
-        (stated, Some(measured)) if measured < FASTEST => stated,
-        (Some(stated), Some(measured)) if measured * 4 < stated => Some(stated),
+        _ if mean < FASTEST => stated,
+        Some(stated) if mean * 4 < stated => Some(stated),
+        _ if steady => Some(mean),
         // Pictures that come through a pipe are taken notice of early or late, and a rate that is measured a little wrong
         // costs each part a frame.
-        (Some(stated), Some(measured))
-            if !steady(captures) && stated.abs_diff(measured) * 10 <= stated =>
-        {
-            Some(stated)
-        }
-        _ => measured,
+        Some(stated) if stated.abs_diff(mean) * 10 <= stated => Some(stated),
+        _ => Some(usual(mean).unwrap_or(mean)),
     }
 }
 
-/// Most pictures come on time, to within a twentieth of the interval: the captures' clock is exact.
-fn steady(captures: &[Monotonic]) -> bool {
-    let mut intervals: Vec<_> = captures
-        .windows(2)
-        .map(|pair| pair[1].since(pair[0]))
-        .collect();
-    intervals.sort_unstable();
-    let Some(median) = intervals.get(intervals.len() / 2) else {
-        return false;
-    };
-    let on_time = intervals
-        .iter()
-        .filter(|interval| interval.abs_diff(*median) * 20 <= *median)
-        .count();
-    on_time * 5 >= intervals.len() * 4
+/// Pictures a second that cameras and encoders are made for.
+const USUAL_RATES: [f64; 14] = [
+    5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0,
+];
+
+/// The usual time between two pictures from which this one is not far.
+fn usual(frame: Duration) -> Option<Duration> {
+    USUAL_RATES
+        .into_iter()
+        .map(|rate| Duration::from_secs_f64(rate.recip()))
+        .find(|usual| usual.abs_diff(frame) * 25 <= *usual)
 }
 
-/// The mean of the intervals that are near their median: exact, and not misled by a hiccup.
-fn mean_interval(captures: &[Monotonic]) -> Option<Duration> {
+/// What was measured of a source's pace.
+#[derive(Clone, Copy)]
+struct Measured {
+    mean: Duration,
+    /// Most pictures come on time, to within a twentieth of the interval: the captures' clock is exact.
+    steady: bool,
+}
+
+/// The mean of the intervals that are near their median: of those that are on time where most are, so that it is exact,
+/// and a hiccup doesn't mislead.
+fn measure(captures: &[Monotonic]) -> Option<Measured> {
     let mut intervals: Vec<_> = captures
         .windows(2)
         .map(|pair| pair[1].since(pair[0]))
         .collect();
     intervals.sort_unstable();
     let median = *intervals.get(intervals.len() / 2)?;
-    let near: Vec<_> = intervals
-        .into_iter()
-        .filter(|interval| interval.abs_diff(median) * 2 <= median)
-        .collect();
-    Some(near.iter().sum::<Duration>() / u32::try_from(near.len()).ok()?.max(1))
+    let within = |part: u32| {
+        let intervals = intervals.iter();
+        intervals.filter(move |interval| interval.abs_diff(median) * part <= median)
+    };
+    let steady = within(20).count() * 5 >= intervals.len() * 4;
+    let near = || within(if steady { 20 } else { 2 });
+    let count = u32::try_from(near().count()).unwrap_or(u32::MAX);
+    Some(Measured {
+        mean: near().sum::<Duration>() / count.max(1),
+        steady,
+    })
 }
 
 #[cfg(test)]
@@ -213,6 +223,31 @@ mod tests {
             Some(Duration::from_micros(69_600)),
             "a camera that says 30 and does 15"
         );
+    }
+
+    #[test]
+    fn a_jittery_source_that_says_nothing_has_a_usual_rate_if_it_is_near_one() {
+        let jitter = [45_000, 21_000, 33_000, 45_000, 20_000];
+        let measured = captures(jitter.into_iter().cycle().take(30));
+        assert_eq!(
+            interval(None, &measured),
+            Some(Duration::from_nanos(33_333_333))
+        );
+        let far = captures(
+            jitter
+                .map(|length| length * 11 / 10)
+                .into_iter()
+                .cycle()
+                .take(30),
+        );
+        let found = interval(None, &far).expect("a rate");
+        assert!(found.abs_diff(Duration::from_micros(36_080)) < Duration::from_micros(10));
+    }
+
+    #[test]
+    fn one_late_picture_of_many_on_time_changes_nothing() {
+        let late = captures([51_000].into_iter().chain(std::iter::repeat_n(66_700, 14)));
+        assert_eq!(interval(None, &late), Some(Duration::from_micros(66_700)));
     }
 
     /// What a probe finds of pictures that come after these intervals, with an IDR picture every `gop`.
