@@ -28,5 +28,6 @@ pub mod run;
 mod service;
 pub mod source;
 pub mod stream;
+pub mod studio;
 pub mod time;
 pub mod tls;
