@@ -52,11 +52,23 @@ impl WebServer {
         Self::nginx(address, directory, &server).await
     }
 
+    /// The same as fast as nginx can, over HTTP/2 by prior knowledge if so wanted.
+    pub async fn nginx_fast(files: &Path, http2: bool) -> Result<Self> {
+        let (address, directory) = place()?;
+        let protocol = if http2 { " http2" } else { "" };
+        let server = format!(
+            "sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=100;\n\
+             server {{ listen {address}{protocol}; root {}; }}",
+            files.display()
+        );
+        Self::nginx(address, directory, &server).await
+    }
+
     async fn nginx(address: SocketAddr, directory: TempDir, http: &str) -> Result<Self> {
         let path = directory.path().display();
         // Root's workers would be somebody else's, who can't read a test's directory.
         let config = format!(
-            "daemon off; pid {path}/pid; error_log stderr warn; user root; worker_processes 1;\n\
+            "daemon off; pid {path}/pid; error_log stderr warn; user root; worker_processes auto;\n\
              events {{ worker_connections 4096; }}\n\
              http {{ access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path \
              {path}/fastcgi; uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n{http}\n}}"

@@ -3,13 +3,7 @@
 //! Nothing here passes or fails: a machine that is busy with other things says little of this one's speed, so what
 //! counts is the ratio, measured in the same run.
 
-use std::{
-    fs::{self, Permissions},
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -28,16 +22,18 @@ Runs every measurement, or one of them. Each prints its lines of a table.
   render                                    how long the stock plugin takes to write a media playlist
   viewers [VIEWERS] [SECONDS] [SIZE]        from the last byte of a frame to its part, at 1000 waiting viewers
   blocked [REQUESTS] [ROUNDS]               the same to its playlist, at 10,000 requests that wait for it
+  serve [CONNECTIONS] [SECONDS] [SIZE]      segments and parts a second, beside nginx
   passthrough [SECONDS] [SIZE]              CPU and memory without viewers, beside FFmpeg that writes DASH
   latency [JOINS] [SECONDS] [SIZE]          camera to screen in Chromium, beside FFmpeg's HLS from nginx";
 
 /// A measurement: its name, its program below `target/release`, and the columns of its table.
-const ALL: [(&str, &str, &str); 7] = [
+const ALL: [(&str, &str, &str); 8] = [
     ("plugins", "bench-plugins", PLUGINS),
     ("auth", "examples/bench_auth", BUDGETS),
     ("render", "examples/bench_render", BUDGETS),
     ("viewers", "bench-viewers", BUDGETS),
     ("blocked", "bench-blocked", BUDGETS),
+    ("serve", "bench-serve", BUDGETS),
     ("passthrough", "bench-passthrough", BUDGETS),
     ("latency", "bench-latency", BUDGETS),
 ];
@@ -60,15 +56,22 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
             None => bail!("there is no measurement `{name}`:\n{USAGE}"),
         },
     };
-    let latency = chosen.iter().any(|(name, ..)| *name == "latency");
+    let chooses = |wanted: &str| chosen.iter().any(|(name, ..)| *name == wanted);
+    let latency = chooses("latency");
 
     let mut wanted = packages::build();
     wanted.push("ffmpeg");
+    if latency {
+        wanted.push("chromium");
+    }
+    if chooses("serve") {
+        wanted.extend(["nghttp2-client", "wrk"]);
+    }
+    if latency || chooses("serve") {
+        wanted.push("nginx");
+    }
     packages::ensure_installed(&wanted)?;
     if latency {
-        let quiet = Quiet::begin()?;
-        packages::ensure_installed(&["chromium", "nginx-light"])?;
-        drop(quiet);
         test::npm(&root().join("tests/browser"))?;
     }
     // Not both at once: what examples need must not find its way into the binary.
@@ -105,38 +108,4 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
     }
     print!("{tables}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// As long as it lives, packages that are installed start no servers, as far as that is ours to say: Debian's nginx
-/// would take port 80.
-struct Quiet(Option<&'static Path>);
-
-impl Quiet {
-    fn begin() -> Result<Self> {
-        let policy = Path::new("/usr/sbin/policy-rc.d");
-        let created = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o755)
-            .open(policy);
-        let Ok(mut file) = created else {
-            // There is a policy already, or we are not root and install nothing.
-            return Ok(Self(None));
-        };
-        let quiet = Self(Some(policy));
-        file.write_all(b"#!/bin/sh\nexit 101\n")
-            .and_then(|()| file.set_permissions(Permissions::from_mode(0o755)))
-            .with_context(|| format!("writing {}", policy.display()))?;
-        Ok(quiet)
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        if let Some(policy) = self.0
-            && let Err(error) = fs::remove_file(policy)
-        {
-            eprintln!("xtask: {} should be removed: {error}", policy.display());
-        }
-    }
 }

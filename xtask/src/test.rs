@@ -22,7 +22,7 @@ Runs every test, or those of some groups, or those whose name contains FILTER. T
   plugins    the stock plugins: built from these sources, and their own tests
   unit       tests beside the code, and examples in documentation
   blackbox   the built picam-host over HTTP, with scripted cameras
-  browser    the built picam-host in Chromium
+  browser    the built picam-host in Chromium, and while it is under attack: what wants the machine for itself
   vm         the built picam-host with V4L2 cameras, in a virtual machine";
 
 /// A group of tests.
@@ -59,7 +59,7 @@ impl Group {
     fn of_test(name: &str) -> Self {
         if name.starts_with("v4l2") {
             Self::Vm
-        } else if name.starts_with("browser") || name == "swap" {
+        } else if name.starts_with("browser") || ["attack", "swap"].contains(&name) {
             Self::Browser
         } else {
             Self::Blackbox

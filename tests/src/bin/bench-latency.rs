@@ -9,16 +9,13 @@
 //! Prints lines of the table that `cargo xtask bench` prints.
 
 use std::{
-    fs::Permissions,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::{Host, PATIENCE, profile_directory};
+use picam_tests::{Host, PATIENCE, WebServer, profile_directory};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::{
@@ -167,7 +164,7 @@ struct Peer {
     url: String,
     _pattern: Child,
     _ffmpeg: Child,
-    _nginx: Child,
+    _nginx: WebServer,
     _directory: TempDir,
 }
 
@@ -176,8 +173,6 @@ impl Peer {
         // In memory, where there is such a place, as one would do it.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
         let path = directory.path();
-        // nginx's workers are another user when all this runs as root.
-        std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
         std::fs::create_dir(path.join("www"))?;
 
         let (pictures, to_ffmpeg) = std::io::pipe()?;
@@ -218,20 +213,7 @@ impl Peer {
             .spawn()
             .context("starting ffmpeg (on Debian: apt-get install ffmpeg)")?;
 
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let config = path.join("nginx.conf");
-        std::fs::write(&config, nginx_config(path, port))?;
-        let nginx = Command::new("nginx")
-            .arg("-p")
-            .arg(path)
-            .arg("-c")
-            .arg(&config)
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting nginx (on Debian: apt-get install nginx-light)")?;
-
+        let nginx = WebServer::nginx_files(&path.join("www")).await?;
         let started = Instant::now();
         while std::fs::read_to_string(path.join("www/live.m3u8"))
             .map_or(0, |playlist| playlist.matches("#EXTINF").count())
@@ -241,47 +223,11 @@ impl Peer {
             sleep(Duration::from_millis(200)).await;
         }
         Ok(Self {
-            url: format!("http://127.0.0.1:{port}/live.m3u8"),
+            url: nginx.url("/live.m3u8"),
             _pattern: pattern,
             _ffmpeg: ffmpeg,
             _nginx: nginx,
             _directory: directory,
         })
     }
-}
-
-fn nginx_config(path: &Path, port: u16) -> String {
-    let path = path.display();
-    format!(
-        "daemon off;
-master_process off;
-worker_processes 1;
-pid {path}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {path}/body;
-    proxy_temp_path {path}/proxy;
-    fastcgi_temp_path {path}/fastcgi;
-    uwsgi_temp_path {path}/uwsgi;
-    scgi_temp_path {path}/scgi;
-    types {{
-        application/vnd.apple.mpegurl m3u8;
-        video/mp4 m4s mp4;
-    }}
-    sendfile on;
-    tcp_nopush on;
-    keepalive_timeout 65;
-    server {{
-        listen 127.0.0.1:{port};
-        root {path}/www;
-        add_header Access-Control-Allow-Origin *;
-        location ~ \\.m3u8$ {{
-            add_header Access-Control-Allow-Origin *;
-            add_header Cache-Control no-cache;
-        }}
-    }}
-}}
-"
-    )
 }

@@ -2,7 +2,6 @@
 //! against all that he saw. The rules are those of ISO/IEC 23009-1 and 23000-19, and, with "9.X", of the DASH-IF guidelines'
 //! "Low-Latency Modes for DASH".
 
-mod browser;
 mod clients;
 mod media_rules;
 mod mpd_rules;
