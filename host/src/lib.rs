@@ -1,7 +1,7 @@
 //! `picam-host` turns a camera into a live stream that any browser plays.
 //!
 //! The way through the code follows the way of a frame: [`source`] (with [`picture`] for pictures that we draw or encode
-//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`overlay`], [`http`]; [`plugin`] decides what the documents say.
+//! ourselves), [`h264`], [`stream`], [`cmaf`], [`live`], [`overlay`], [`stills`], [`http`]; [`plugin`] decides what the documents say.
 //! Beside the way lies [`kit`], for those who write plugins or wonder what is wrong.
 
 mod changes;
@@ -27,6 +27,7 @@ mod private_directory;
 pub mod run;
 mod service;
 pub mod source;
+pub mod stills;
 pub mod stream;
 pub mod studio;
 pub mod time;

@@ -2,7 +2,7 @@
 //!
 //! A connection is admitted (`listen`), secured (`secure`, where TLS is spoken), watched (`connection`, `activity`) and asked (`route`). What is asked for is
 //! looked up by name, never joined to a file path: a document that a plugin writes (`documents`, which makes one unit of
-//! work of all who ask the same), a media object of the live window (`media`), the stream without an end (`endless`), a file
+//! work of all who ask the same), a media object of the live window (`media`), the stream without an end (`endless`), single pictures (`stills`), a file
 //! of the page, or `/healthz`. `body` sends media out of the memory that the window shares; nothing here copies it.
 //!
 //! Before any of it but `/healthz` is looked up, whoever decides who may watch is asked (`knock` reads what of the request
@@ -34,6 +34,7 @@ mod route;
 mod secure;
 mod server;
 mod state;
+mod stills;
 
 pub use counts::{Counts, Kind, Requests, Traffic};
 pub use documents::{Documents, Rendering};

@@ -23,10 +23,12 @@ use super::{
     query,
     reply::{self, DocumentFields, Response},
     state::{Health, Page},
+    stills,
 };
 use crate::{
     live::{Live, Snapshot},
     plugin::{DocumentSpec, Inputs, Reads, Request, Scope},
+    stills::Stills,
     time::Monotonic,
 };
 
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) cache: Arc<Cache>,
     pub(super) guard: Arc<dyn Guard>,
     pub(super) overlay: Overlay,
+    pub(super) stills: Arc<Stills>,
     pub(super) page: Page,
     pub(super) health: watch::Receiver<Health>,
     pub(super) counts: Arc<Counts>,
@@ -70,6 +73,10 @@ enum Wanted {
     Time,
     /// `/cam/live.mp4`.
     Endless,
+    /// `/cam/snapshot.jpg`.
+    Snapshot,
+    /// `/cam/mjpeg`.
+    Motion,
     /// The response is clear already.
     Done(Box<Response>),
 }
@@ -82,9 +89,11 @@ impl Wanted {
             Self::Document { .. } | Self::Time | Self::Overlay(overlay::Wanted::Drawings(_)) => {
                 Kind::Document
             }
-            Self::Media { .. } | Self::Endless | Self::Overlay(overlay::Wanted::Image(_)) => {
-                Kind::Media
-            }
+            Self::Media { .. }
+            | Self::Endless
+            | Self::Snapshot
+            | Self::Motion
+            | Self::Overlay(overlay::Wanted::Image(_)) => Kind::Media,
             Self::Done(_) => Kind::Other,
         }
     }
@@ -198,6 +207,8 @@ impl Shared {
         match (presentation, name) {
             (None, "time") => return Ok(Wanted::Time),
             (None, "live.mp4") => return Ok(Wanted::Endless),
+            (None, "snapshot.jpg") => return Ok(Wanted::Snapshot),
+            (None, "mjpeg") => return Ok(Wanted::Motion),
             (None, "overlay") => return overlay::Wanted::of(request, None).map(Wanted::Overlay),
             (Some("overlay"), image) => {
                 return overlay::Wanted::of(request, Some(image)).map(Wanted::Overlay);
@@ -298,6 +309,11 @@ impl Shared {
                 Err(response) => response,
             },
             Wanted::Endless => endless::respond(&self.live, &self.health, phase).await,
+            Wanted::Snapshot => {
+                let first = async { self.window(None, phase).await.map(drop) };
+                stills::snapshot(&self.stills, first, conditions).await
+            }
+            Wanted::Motion => stills::motion(&self.stills, &self.health, phase).await,
             Wanted::Overlay(wanted) => self.overlay.respond(wanted, conditions, phase).await,
         }
     }
@@ -408,7 +424,7 @@ fn no_such_address(documents: &[DocumentSpec]) -> Response {
         .map(|document| format!(", /cam/{}", document.path))
         .collect();
     reply::not_found(format!(
-        "no such address; there are / (the page), /cam/live.mp4{}",
+        "no such address; there are / (the page), /cam/live.mp4, /cam/snapshot.jpg, /cam/mjpeg{}",
         names.concat()
     ))
 }

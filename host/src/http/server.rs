@@ -9,6 +9,7 @@ use super::{
     route::Shared,
     state::{Limits, State},
 };
+use crate::stills::Stills;
 
 /// Files that the rest of the program may have open: cameras, plugins, logs, the operator's connections.
 const OTHER_FILES: u64 = 128;
@@ -31,6 +32,7 @@ impl Server {
         Ok(Self {
             listeners: Listeners::bind(places, "--listen")?,
             site: Arc::new(Shared {
+                stills: Stills::new(state.live.clone()),
                 live: state.live,
                 cache,
                 guard: state.guard,

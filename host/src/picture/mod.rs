@@ -11,6 +11,7 @@
 mod canvas;
 mod card;
 pub mod clockbar;
+mod decoder;
 mod encoder;
 mod moving;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod text;
 
 pub use canvas::{Canvas, Color, Rect};
 pub use card::Card;
+pub use decoder::{DecodeError, Decoder};
 pub use encoder::{EncodeError, Encoder, Rate, Settings};
 pub use size::{Size, SizeError};
 pub use slate::Slate;

@@ -39,6 +39,7 @@ use crate::{
     },
     overlay::Board,
     plugin::{self, Answer, CallError, DocumentSpec, Inputs, Permit, Reads, Scope, Verdict, Visit},
+    stills::Stills,
     time::{MediaTime, Monotonic, PresentationClock, Wall},
 };
 
@@ -393,6 +394,7 @@ impl Stage {
                 cache: Cache::new(policy.clone(), live.clone(), counts.clone()),
                 guard: doorman.clone(),
                 overlay: Overlay::new(Some(board.clone())),
+                stills: Stills::new(live.clone()),
                 page: page(),
                 health: health.subscribe(),
                 counts: counts.clone(),

@@ -1,0 +1,134 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+};
+
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{Still, jpeg};
+use crate::{
+    h264::ParameterSets,
+    live::{Edge, EdgeChunk, Live, Step},
+    picture::Decoder,
+};
+
+type Slot = Mutex<Weak<watch::Sender<Option<Still>>>>;
+
+/// Looks on, with those who do already, or as the first.
+pub(super) fn join(live: &Arc<Live>, slot: &Slot) -> watch::Receiver<Option<Still>> {
+    // What it guards is a pointer, which no panic upsets.
+    let mut running = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sender) = running.upgrade()
+        // The last one may have left, and the thread be about to end.
+        && sender.receiver_count() > 0
+    {
+        return sender.subscribe();
+    }
+    let (sender, receiver) = watch::channel(None);
+    let sender = Arc::new(sender);
+    *running = Arc::downgrade(&sender);
+    let (edge, runtime) = (live.edge(), Handle::current());
+    let projector = Projector {
+        next: None,
+        sender,
+        decoder: None,
+        told: false,
+    };
+    let started = thread::Builder::new()
+        .name("mjpeg".to_owned())
+        .spawn(move || projector.run(edge, &runtime));
+    if let Err(error) = started {
+        tracing::error!("no thread for motion JPEG: {error}");
+    }
+    receiver
+}
+
+/// Makes a JPEG of every picture, as far as it keeps up.
+struct Projector {
+    /// Number of the chunk to be decoded next; `None` until there is an IDR picture to begin with.
+    next: Option<u64>,
+    sender: Arc<watch::Sender<Option<Still>>>,
+    /// For a stream with these parameter sets. `None`: to be set up at the next IDR picture.
+    decoder: Option<(Arc<ParameterSets>, Decoder)>,
+    /// The log knows that it doesn't work.
+    told: bool,
+}
+
+impl Projector {
+    fn run(mut self, mut edge: watch::Receiver<Edge>, runtime: &Handle) {
+        while self.sender.receiver_count() > 0 {
+            let seen = {
+                let edge = edge.borrow_and_update();
+                let step = match self.next {
+                    Some(next) => edge.after(next),
+                    None => match edge.entry() {
+                        Some((number, chunk)) => Step::Chunk(number, chunk),
+                        None => Step::Wait,
+                    },
+                };
+                match step {
+                    Step::Chunk(number, chunk) => {
+                        let newest = !matches!(edge.after(number + 1), Step::Chunk(..));
+                        Some((number, chunk.clone(), newest))
+                    }
+                    Step::Wait | Step::Ended => None,
+                }
+            };
+            match seen {
+                Some((number, chunk, newest)) => self.show(number, &chunk, newest),
+                None => {
+                    let sender = self.sender.clone();
+                    let gone = runtime.block_on(async {
+                        tokio::select! {
+                            changed = edge.changed() => changed.is_err(),
+                            () = sender.closed() => true,
+                        }
+                    });
+                    if gone {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decodes a picture, and publishes it unless there is a newer one already.
+    fn show(&mut self, number: u64, chunk: &EdgeChunk, newest: bool) {
+        let follows = self.next == Some(number);
+        self.next = Some(number + 1);
+        let sets = &chunk.init.parameter_sets;
+        let goes_on = |(known, _): &(Arc<ParameterSets>, Decoder)| Arc::ptr_eq(known, sets);
+        if !follows || !self.decoder.as_ref().is_some_and(goes_on) {
+            self.decoder = None;
+        }
+        let made = match &mut self.decoder {
+            Some((_, decoder)) => jpeg::of(decoder, chunk, newest),
+            // Nothing can be made of it.
+            None if !chunk.idr => return,
+            None => match Decoder::open() {
+                Ok(decoder) => {
+                    let (_, decoder) = self.decoder.insert((sets.clone(), decoder));
+                    jpeg::of(decoder, chunk, newest)
+                }
+                Err(error) => Err(super::StillError::NoDecoder(error)),
+            },
+        };
+        match made {
+            Ok(Some(jpeg)) => {
+                self.sender.send_replace(Some(Still {
+                    number,
+                    jpeg,
+                    lost_since: chunk.lost_since,
+                }));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.decoder = None;
+                if !std::mem::replace(&mut self.told, true) {
+                    let error = anyhow::Error::from(error);
+                    tracing::warn!("pictures are missing in /cam/mjpeg: {error:#}");
+                }
+            }
+        }
+    }
+}
