@@ -15,7 +15,15 @@ async fn probe(jpeg: &[u8]) -> Result<Value> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), jpeg)?;
     let probed = Command::new("ffprobe")
-        .args(["-v", "error", "-f", "jpeg_pipe", "-show_streams", "-of", "json"])
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "jpeg_pipe",
+            "-show_streams",
+            "-of",
+            "json",
+        ])
         .arg(file.path())
         .output()
         .await
@@ -36,11 +44,20 @@ async fn a_snapshot_is_a_jpeg_of_the_latest_key_frame() -> Result<()> {
     let client = host.http1()?;
     let first = client.get("/cam/snapshot.jpg").await?;
     ensure!(first.status == 200, "{}", first.text());
-    ensure!(field(&first, "content-type") == Some("image/jpeg"), "{first:?}");
-    ensure!(field(&first, "cache-control") == Some("no-cache"), "{first:?}");
+    ensure!(
+        field(&first, "content-type") == Some("image/jpeg"),
+        "{first:?}"
+    );
+    ensure!(
+        field(&first, "cache-control") == Some("no-cache"),
+        "{first:?}"
+    );
     let stream = probe(&first.body).await?;
     ensure!(stream["codec_name"] == "mjpeg", "{stream}");
-    ensure!(stream["width"] == 320 && stream["height"] == 180, "{stream}");
+    ensure!(
+        stream["width"] == 320 && stream["height"] == 180,
+        "{stream}"
+    );
 
     // A second later there is another key frame.
     let tag = field(&first, "etag").context("it has a tag")?.to_owned();
@@ -76,7 +93,11 @@ async fn who_may_not_watch_gets_no_picture_either() -> Result<()> {
     let client = host.http1()?;
     for path in ["/cam/snapshot.jpg", "/cam/mjpeg"] {
         let reply = client.get(path).await?;
-        ensure!(reply.status == 401 || reply.status == 403, "{path}: {}", reply.status);
+        ensure!(
+            reply.status == 401 || reply.status == 403,
+            "{path}: {}",
+            reply.status
+        );
     }
     let at = format!("/~{}", token::lasting(60)?);
     let reply = client.get(&format!("{at}/cam/snapshot.jpg")).await?;

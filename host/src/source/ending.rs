@@ -13,6 +13,11 @@
 //! time to wait comes to more than half a frame there is little to gain and much to lose, and nothing is declared. The
 //! program that buffers falls under that by itself: its waits inside access units are as long as a frame.
 //!
+//! A program that is kept from running between two writes has a pause there that it never had before. So nothing is declared
+//! where a write may have ended that wasn't the last: standard output of C writes whole blocks and holds back the rest until
+//! it is flushed, a full pipe takes whole pages, and standard output of Rust ends at the last line feed. Of access units
+//! that really end there, which are few, each costs a frame of delay.
+//!
 //! If an end was wrong after all (the reader sees bytes that belong before it), that stream is never trusted again.
 
 use std::{collections::VecDeque, time::Duration};
@@ -24,6 +29,9 @@ const SHORTEST: Duration = Duration::from_millis(2);
 
 /// A picture group shorter than this shows too little of how a program writes.
 const ENOUGH_UNITS: u32 = 8;
+
+/// What libraries and pipes cut into is a multiple of this.
+const BLOCK: u64 = 1024;
 
 /// Waits that are remembered until it is known where they were. One more means that the stream is dribbled in.
 const MOST_WAITS: usize = 256;
@@ -125,10 +133,11 @@ impl Ending {
     }
 
     /// For how long the pipe has to be dry for an access unit of which `len` bytes are there to be complete; `None` if
-    /// that says nothing.
-    pub(super) fn settle(&self, len: usize) -> Option<Duration> {
-        self.settle
-            .filter(|_| len <= self.largest + self.largest / 4)
+    /// that says nothing. The stream's next byte has this `offset`; its last was `last`.
+    pub(super) fn settle(&self, len: usize, offset: u64, last: u8) -> Option<Duration> {
+        let between_writes = (offset - self.start).is_multiple_of(BLOCK) || last == b'\n';
+        let usual = len <= self.largest + self.largest / 4;
+        self.settle.filter(|_| usual && !between_writes)
     }
 }
 
@@ -140,6 +149,11 @@ mod tests {
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    /// When so many bytes of an access unit are there, and a few of what stands before it.
+    fn settle(ending: &Ending, len: usize) -> Option<Duration> {
+        ending.settle(len, ending.start + len as u64 + 6, 0x80)
     }
 
     /// Groups of ten pictures of 10,000 bytes, the IDR picture 100,000, in pieces with these waits between them.
@@ -163,7 +177,7 @@ mod tests {
     fn a_writer_of_whole_access_units_is_trusted_after_a_group() {
         let mut ending = Ending::default();
         watch(&mut ending, 1, |_, _| vec![]);
-        assert_eq!(ending.settle(50_000), Some(SHORTEST));
+        assert_eq!(settle(&ending, 50_000), Some(SHORTEST));
     }
 
     #[test]
@@ -173,7 +187,7 @@ mod tests {
         for unit in 0..9 {
             ending.unit(200_000 + unit, false, 10_000, Instant::now());
         }
-        assert_eq!(ending.settle(10_000), None);
+        assert_eq!(settle(&ending, 10_000), None);
     }
 
     #[test]
@@ -181,7 +195,7 @@ mod tests {
         let mut ending = Ending::default();
         let pauses = |_, idr| if idr { vec![ms(5); 3] } else { vec![] };
         watch(&mut ending, 2, pauses);
-        assert_eq!(ending.settle(10_000), Some(ms(10)));
+        assert_eq!(settle(&ending, 10_000), Some(ms(10)));
     }
 
     #[test]
@@ -192,14 +206,14 @@ mod tests {
             2,
             |_, idr| if idr { vec![ms(11)] } else { vec![] },
         );
-        assert_eq!(ending.settle(10_000), None);
+        assert_eq!(settle(&ending, 10_000), None);
     }
 
     #[test]
     fn a_writer_that_holds_back_the_last_bytes_is_not_trusted() {
         let mut ending = Ending::default();
         watch(&mut ending, 3, |_, _| vec![FRAME]);
-        assert_eq!(ending.settle(10_000), None);
+        assert_eq!(settle(&ending, 10_000), None);
     }
 
     #[test]
@@ -207,16 +221,26 @@ mod tests {
         let mut ending = Ending::default();
         let hiccup = |number, _| if number == 5 { vec![ms(30)] } else { vec![] };
         watch(&mut ending, 1, hiccup);
-        assert_eq!(ending.settle(10_000), None);
+        assert_eq!(settle(&ending, 10_000), None);
         watch(&mut ending, 4, |_, _| vec![]);
-        assert!(ending.settle(10_000).is_some());
+        assert!(settle(&ending, 10_000).is_some());
     }
 
     #[test]
     fn an_access_unit_much_larger_than_all_before_is_not_ended_early() {
         let mut ending = Ending::default();
         watch(&mut ending, 1, |_, _| vec![]);
-        assert_eq!(ending.settle(125_001), None);
+        assert_eq!(settle(&ending, 125_001), None);
+    }
+
+    #[test]
+    fn where_a_write_may_have_ended_is_no_end() {
+        let mut ending = Ending::default();
+        watch(&mut ending, 1, |_, _| vec![]);
+        let after = |bytes: u64, last| ending.settle(8_000, ending.start + bytes, last);
+        assert!(after(8_191, 0x80).is_some() && after(8_193, 0x80).is_some());
+        assert_eq!(after(8_192, 0x80), None, "blocks of stdio, pages of a pipe");
+        assert_eq!(after(8_191, b'\n'), None, "a line");
     }
 
     #[test]
@@ -226,7 +250,7 @@ mod tests {
         assert!(ending.wrong());
         assert!(!ending.wrong());
         watch(&mut ending, 3, |_, _| vec![]);
-        assert_eq!(ending.settle(10_000), None);
+        assert_eq!(settle(&ending, 10_000), None);
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(super) async fn pump(
         loss: Loss::default(),
         name,
         told: false,
+        last: 0,
     };
     let stop = match pump.run(&mut input, outlet).await {
         Ok(stop) => stop,
@@ -68,6 +69,8 @@ struct Pump<'a> {
     loss: Loss,
     name: &'a str,
     told: bool,
+    /// The byte before the one that comes next.
+    last: u8,
 }
 
 impl Pump<'_> {
@@ -82,7 +85,7 @@ impl Pump<'_> {
             let settle = self
                 .reader
                 .may_end_here()
-                .and_then(|len| self.ending.settle(len));
+                .and_then(|len| self.ending.settle(len, self.reader.offset(), self.last));
             let read = tokio::select! {
                 biased;
                 read = input.read(&mut buffer) => read,
@@ -115,6 +118,7 @@ impl Pump<'_> {
             at: Instant::now(),
         };
         self.reader.push(bytes, arrival);
+        self.last = bytes.last().copied().unwrap_or(self.last);
     }
 
     /// Sends what became complete.

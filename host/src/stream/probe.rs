@@ -123,7 +123,7 @@ impl Probe {
 
 /// The time between two pictures: measured, unless what the stream says of itself is the better guess.
 fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration> {
-    let Some(Measured { mean, steady }) = measure(captures) else {
+    let Some((mean, pace)) = measure(captures) else {
         return stated;
     };
     match stated {
@@ -132,38 +132,59 @@ fn interval(stated: Option<Duration>, captures: &[Monotonic]) -> Option<Duration
         // What comes in one burst, as when an encoder has been waiting for its reader, says nothing of the rate.
         _ if mean < FASTEST => stated,
         Some(stated) if mean * 4 < stated => Some(stated),
-        _ if steady => Some(mean),
+        _ if pace == Pace::Exact => Some(mean),
+        _ if pace == Pace::Steady => Some(usual(mean, 200).unwrap_or(mean)),
         // Pictures that come through a pipe are taken notice of early or late, and a rate that is measured a little wrong
         // costs each part a frame.
         Some(stated) if stated.abs_diff(mean) * 10 <= stated => Some(stated),
-        _ => Some(usual(mean).unwrap_or(mean)),
+        _ => Some(usual(mean, 25).unwrap_or(mean)),
     }
 }
 
 /// Pictures a second that cameras and encoders are made for.
-const USUAL_RATES: [f64; 14] = [
-    5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0,
+const USUAL_RATES: [f64; 17] = [
+    5.0,
+    7.5,
+    10.0,
+    12.5,
+    15.0,
+    20.0,
+    24_000.0 / 1001.0,
+    24.0,
+    25.0,
+    30_000.0 / 1001.0,
+    30.0,
+    50.0,
+    60_000.0 / 1001.0,
+    60.0,
+    90.0,
+    100.0,
+    120.0,
 ];
 
-/// The usual time between two pictures from which this one is not far.
-fn usual(frame: Duration) -> Option<Duration> {
+/// The usual time between two pictures that is nearest to this one, and not further away than such a part of it.
+fn usual(frame: Duration, part: u32) -> Option<Duration> {
     USUAL_RATES
         .into_iter()
         .map(|rate| Duration::from_secs_f64(rate.recip()))
-        .find(|usual| usual.abs_diff(frame) * 25 <= *usual)
+        .filter(|usual| usual.abs_diff(frame) * part <= *usual)
+        .min_by_key(|usual| usual.abs_diff(frame))
 }
 
-/// What was measured of a source's pace.
-#[derive(Clone, Copy)]
-struct Measured {
-    mean: Duration,
-    /// Most pictures come on time, to within a twentieth of the interval: the captures' clock is exact.
-    steady: bool,
+/// How regularly pictures come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Most on time to within a two hundredth of the interval, as the kernel stamps them: the captures' clock is exact.
+    Exact,
+    /// Most to within a twentieth, as those that come through a pipe to a machine that has nothing else to do.
+    Steady,
+    /// As it happens.
+    Uneven,
 }
 
-/// The mean of the intervals that are near their median: of those that are on time where most are, so that it is exact,
-/// and a hiccup doesn't mislead.
-fn measure(captures: &[Monotonic]) -> Option<Measured> {
+/// The mean of the intervals that are near their median: of those that are on time where most are, so that a hiccup
+/// doesn't mislead.
+fn measure(captures: &[Monotonic]) -> Option<(Duration, Pace)> {
     let mut intervals: Vec<_> = captures
         .windows(2)
         .map(|pair| pair[1].since(pair[0]))
@@ -174,13 +195,15 @@ fn measure(captures: &[Monotonic]) -> Option<Measured> {
         let intervals = intervals.iter();
         intervals.filter(move |interval| interval.abs_diff(median) * part <= median)
     };
-    let steady = within(20).count() * 5 >= intervals.len() * 4;
-    let near = || within(if steady { 20 } else { 2 });
-    let count = u32::try_from(near().count()).unwrap_or(u32::MAX);
-    Some(Measured {
-        mean: near().sum::<Duration>() / count.max(1),
-        steady,
-    })
+    let most = |part| within(part).count() * 5 >= intervals.len() * 4;
+    let (pace, part) = match (most(200), most(20)) {
+        (true, _) => (Pace::Exact, 20),
+        (false, true) => (Pace::Steady, 20),
+        (false, false) => (Pace::Uneven, 2),
+    };
+    let count = u32::try_from(within(part).count()).unwrap_or(u32::MAX);
+    let mean = within(part).sum::<Duration>() / count.max(1);
+    Some((mean, pace))
 }
 
 #[cfg(test)]
@@ -245,9 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_is_measured_through_a_pipe_is_the_usual_one_beside_it() {
+        let pipe = [33_100, 33_900, 32_600, 33_200, 34_000];
+        let measured = captures(pipe.into_iter().cycle().take(29));
+        assert_eq!(
+            interval(None, &measured),
+            Some(Duration::from_nanos(33_333_333))
+        );
+        let exact = captures(std::iter::repeat_n(33_360, 29));
+        let found = interval(None, &exact);
+        assert_eq!(found, Some(Duration::from_micros(33_360)), "the kernel's");
+    }
+
+    #[test]
     fn one_late_picture_of_many_on_time_changes_nothing() {
-        let late = captures([51_000].into_iter().chain(std::iter::repeat_n(66_700, 14)));
-        assert_eq!(interval(None, &late), Some(Duration::from_micros(66_700)));
+        let late = captures([51_000].into_iter().chain(std::iter::repeat_n(66_900, 14)));
+        assert_eq!(interval(None, &late), Some(Duration::from_micros(66_900)));
     }
 
     /// What a probe finds of pictures that come after these intervals, with an IDR picture every `gop`.
