@@ -139,7 +139,8 @@ pub async fn gstreamer(pipeline: &[impl AsRef<OsStr> + Debug], pictures: u32) ->
         }
         anyhow::Ok(())
     };
-    let read = timeout(PATIENCE, reading).await;
+    // Where a playlist offers little to begin with, it gathers half a minute before it shows the first picture.
+    let read = timeout(2 * PATIENCE, reading).await;
     child.kill().await?;
     let mut complaints = String::new();
     stderr.read_to_string(&mut complaints).await?;
