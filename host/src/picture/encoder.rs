@@ -4,14 +4,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use openh264::{
     OpenH264API, Timestamp,
     encoder::{
-        BitRate, Complexity, EncoderConfig, FrameRate, FrameType, Profile, QpRange,
-        RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
+        BitRate, ColorPrimaries, Complexity, EncoderConfig, FrameRate, FrameType,
+        MatrixCoefficients, Profile, QpRange, RateControlMode, SpsPpsStrategy,
+        TransferCharacteristics, UsageType, VuiConfig,
     },
 };
 
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
-use super::{Canvas, Size};
+use super::{Canvas, Colors, Matrix, Primaries, Size};
 use crate::h264::{AccessUnit, ParameterSets};
 
 const NAL_TYPE: u8 = 0x1f;
@@ -23,6 +24,8 @@ const PICTURE_PARAMETER_SET: u8 = 8;
 pub struct Settings {
     /// Of every picture.
     pub size: Size,
+    /// What the samples of every picture mean: the stream says so.
+    pub colors: Colors,
     /// Pictures a second, for rate control and the level that the stream claims.
     pub fps: u32,
     /// How many bits are spent.
@@ -48,6 +51,14 @@ pub enum EncodeError {
         got: Size,
         /// What the encoder was opened for.
         wanted: Size,
+    },
+    /// The picture's samples mean other colours than the stream says.
+    #[error("a picture of {got} was given to an encoder of {wanted}")]
+    Colors {
+        /// What was given.
+        got: Colors,
+        /// What the encoder was opened for.
+        wanted: Colors,
     },
     /// A setting that no stream can have.
     #[error(
@@ -81,7 +92,7 @@ pub enum EncodeError {
 /// pictures, so nothing that went in waits for what follows.
 ///
 /// Constrained Baseline, which every browser decodes, at the level that size, rate and bitrate need, repeating the
-/// parameter sets with each IDR picture; VUI says BT.709, limited range, and no reordering.
+/// parameter sets with each IDR picture; VUI says which colours are meant, and that nothing is reordered.
 pub struct Encoder {
     encoder: openh264::encoder::Encoder,
     settings: Settings,
@@ -93,7 +104,12 @@ pub struct Encoder {
 impl Encoder {
     /// Sets an encoder up.
     pub fn open(settings: Settings) -> Result<Self, EncodeError> {
-        let Settings { size, fps, rate } = settings;
+        let Settings {
+            size,
+            colors,
+            fps,
+            rate,
+        } = settings;
         let (mode, bitrate, quantizer) = match rate {
             Rate::Bits(bitrate) => (RateControlMode::Bitrate, bitrate, QpRange::new(12, 51)),
             // Without rate control the quantizer alone decides; the bitrate is for the level that the stream claims.
@@ -122,7 +138,7 @@ impl Encoder {
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
             // One slice, so more threads would have nothing to do.
             .num_threads(1)
-            .vui(VuiConfig::bt709());
+            .vui(vui(colors));
         let failed = |source| EncodeError::Encoder { size, source };
         let mut encoder =
             openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)
@@ -148,7 +164,15 @@ impl Encoder {
     ///
     /// After an error the next picture must be a `key`, since the decoder may have missed what it would refer to.
     pub fn encode(&mut self, picture: &Canvas, key: bool) -> Result<AccessUnit, EncodeError> {
-        let Settings { size, fps, .. } = self.settings;
+        let Settings {
+            size, colors, fps, ..
+        } = self.settings;
+        if picture.colors() != colors {
+            return Err(EncodeError::Colors {
+                got: picture.colors(),
+                wanted: colors,
+            });
+        }
         if picture.size() != size {
             return Err(EncodeError::Size {
                 got: picture.size(),
@@ -258,6 +282,24 @@ impl Encoder {
     }
 }
 
+/// What a stream says of its colours. Cameras have the transfer function of BT.709, whatever else they have; so do
+/// SMPTE 170M and BT.2020 (H.264, table E-4).
+fn vui(colors: Colors) -> VuiConfig {
+    VuiConfig::new()
+        .color_primaries(match colors.primaries {
+            Primaries::Smpte170m => ColorPrimaries::Smpte170M,
+            Primaries::Bt709 => ColorPrimaries::Bt709,
+            Primaries::Bt2020 => ColorPrimaries::Bt2020,
+        })
+        .transfer_characteristics(TransferCharacteristics::Bt709)
+        .matrix_coefficients(match colors.matrix {
+            Matrix::Bt601 => MatrixCoefficients::Smpte170M,
+            Matrix::Bt709 => MatrixCoefficients::Bt709,
+            Matrix::Bt2020 => MatrixCoefficients::Bt2020Ncl,
+        })
+        .full_range(colors.full_range)
+}
+
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Encoder")
@@ -292,6 +334,7 @@ mod tests {
     fn open(size: Size, fps: u32, bitrate: u32) -> Encoder {
         Encoder::open(Settings {
             size,
+            colors: Colors::BT709,
             fps,
             rate: Rate::Bits(bitrate),
         })
@@ -395,19 +438,34 @@ mod tests {
 
     #[test]
     fn the_stream_says_that_nothing_is_reordered_and_which_colours_it_means() {
-        let mut encoder = open(size(320, 180), 30, 300_000);
-        let units = encode_card(&mut encoder, 1, |_| true);
-        let sps = RefNal::new(&units[0].parameter_sets.sps[0], &[], true);
-        let sps = SeqParameterSet::from_bits(sps.rbsp_bits()).unwrap();
-        assert_eq!(sps.pixel_dimensions().unwrap(), (320, 180));
-        let vui = sps.vui_parameters.unwrap();
-        assert_eq!(
-            vui.bitstream_restrictions.unwrap().max_num_reorder_frames,
-            0
-        );
-        let signal = vui.video_signal_type.unwrap();
-        assert!(!signal.video_full_range_flag);
-        assert_eq!(signal.colour_description.unwrap().matrix_coefficients, 1);
+        let limited = Colors {
+            full_range: false,
+            ..Colors::JPEG
+        };
+        for (colors, matrix) in [(Colors::BT709, 1), (Colors::JPEG, 6), (limited, 6)] {
+            let mut encoder = Encoder::open(Settings {
+                size: size(320, 180),
+                colors,
+                fps: 30,
+                rate: Rate::Bits(300_000),
+            })
+            .unwrap();
+            let picture = Canvas::with_colors(size(320, 180), Color::WHITE, colors);
+            let unit = encoder.encode(&picture, true).unwrap();
+            let sps = RefNal::new(&unit.parameter_sets.sps[0], &[], true);
+            let sps = SeqParameterSet::from_bits(sps.rbsp_bits()).unwrap();
+            assert_eq!(sps.pixel_dimensions().unwrap(), (320, 180));
+            let vui = sps.vui_parameters.unwrap();
+            assert_eq!(
+                vui.bitstream_restrictions.unwrap().max_num_reorder_frames,
+                0
+            );
+            let signal = vui.video_signal_type.unwrap();
+            assert_eq!(signal.video_full_range_flag, colors.full_range);
+            let description = signal.colour_description.unwrap();
+            assert_eq!(description.matrix_coefficients, matrix);
+            assert_eq!(description.colour_primaries, 1);
+        }
     }
 
     #[test]
@@ -415,6 +473,7 @@ mod tests {
         for (fps, bitrate) in [(0, 1_000_000), (1_000, 1_000_000), (30, 0), (30, u32::MAX)] {
             let settings = Settings {
                 size: size(320, 180),
+                colors: Colors::BT709,
                 fps,
                 rate: Rate::Bits(bitrate),
             };
@@ -428,6 +487,11 @@ mod tests {
         assert!(matches!(
             encoder.encode(&other, true),
             Err(EncodeError::Size { .. })
+        ));
+        let other = Canvas::with_colors(size(320, 180), Color::BLACK, Colors::JPEG);
+        assert!(matches!(
+            encoder.encode(&other, true),
+            Err(EncodeError::Colors { .. })
         ));
     }
 }
