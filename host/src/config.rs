@@ -106,7 +106,7 @@ impl Default for Config {
 }
 
 /// Keys of `[stream]`, to tell somebody who wrote one of them outside of it.
-const STREAM: [&str; 5] = ["source", "size", "fps", "bitrate", "controls"];
+const STREAM: [&str; 4] = ["source", "size", "fps", "bitrate"];
 
 impl Config {
     /// What the command line asks for, on top of the file that it names.

@@ -98,6 +98,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         name: source.name.clone(),
         description: source.description.clone(),
         damage: source.damage.clone(),
+        controls: source.controls.clone(),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
     reload_on_hangup(plugins.clone())?;

@@ -137,6 +137,8 @@ pub struct Source {
     pub description: String,
     /// Its pictures are encoded here, and were retouched before.
     pub encoded_here: bool,
+    /// What the camera can be set to, if it is one that can.
+    pub controls: Option<v4l2::CameraControls>,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,
 }

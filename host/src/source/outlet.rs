@@ -52,6 +52,7 @@ impl Outlet {
             name: name.to_owned(),
             description: description.to_string(),
             encoded_here: false,
+            controls: None,
             damage: damage_receiver,
         };
         (outlet, source)

@@ -73,6 +73,7 @@ pub fn open(wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyhow::Resul
             Openh264::NAME
         ),
         encoded_here: true,
+        controls: None,
         damage: damage_receiver,
     })
 }

@@ -46,6 +46,8 @@ impl From<DecodeErrors> for BadJpeg {
 pub(super) struct Jpeg {
     /// Planes that don't have the shape of the canvas.
     spare: [Vec<u8>; 3],
+    /// A JPEG that had to be completed.
+    whole: Vec<u8>,
 }
 
 impl Jpeg {
@@ -63,6 +65,15 @@ impl Jpeg {
             .set_strict_mode(true)
             .set_max_width(shape.0 + BLOCK)
             .set_max_height(shape.1 + BLOCK);
+        let bytes = if lacks_tables(bytes) {
+            self.whole.clear();
+            self.whole.extend_from_slice(&bytes[..2]);
+            self.whole.extend_from_slice(STANDARD_TABLES);
+            self.whole.extend_from_slice(&bytes[2..]);
+            &self.whole
+        } else {
+            bytes
+        };
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         decoder.decode_headers()?;
         let (got_width, got_height) = decoder.dimensions().unwrap_or_default();
@@ -122,6 +133,32 @@ impl Jpeg {
         }
         Ok(())
     }
+}
+
+/// The segment by which zune-jpeg knows a picture of Motion JPEG, which may do without the tables that all have in common.
+const STANDARD_TABLES: &[u8] = b"\xff\xe0\x00\x07AVI1\0";
+
+/// Whether there are no Huffman tables between the start of the image and that of its scan. Webcams leave them out, to
+/// save 420 bytes: the standard ones (ITU-T T.81, K.3) are meant.
+fn lacks_tables(bytes: &[u8]) -> bool {
+    let Some(mut rest) = bytes.strip_prefix(b"\xff\xd8") else {
+        return false;
+    };
+    while let [0xff, marker, high, low, ..] = *rest {
+        match marker {
+            // DHT.
+            0xc4 => return false,
+            // SOS.
+            0xda => return true,
+            _ => {}
+        }
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some(next) = rest.get(2 + length..) else {
+            return false;
+        };
+        rest = next;
+    }
+    false
 }
 
 /// Where a plane is decoded to.
@@ -186,5 +223,4 @@ fn shrink(from: &[u8], plane: PlaneInfo, whole: (usize, usize), to: &mut [u8], w
 }
 
 #[cfg(test)]
-#[path = "jpeg_tests.rs"]
 mod tests;

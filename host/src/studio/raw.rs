@@ -61,7 +61,9 @@ pub struct Converter {
     layout: Layout,
     size: Size,
     jpeg: Jpeg,
-    /// For a last row without padding.
+    /// Two rows of a chroma plane, then two of the other.
+    chroma: Vec<u8>,
+    /// For last rows without padding.
     padded: Vec<u8>,
 }
 
@@ -85,6 +87,7 @@ impl Converter {
             layout: Layout { stride, ..layout },
             size,
             jpeg: Jpeg::default(),
+            chroma: Vec::new(),
             padded: Vec::new(),
         })
     }
@@ -162,39 +165,61 @@ impl Converter {
         Ok(())
     }
 
+    /// Two rows at a time, so that what is averaged is still at hand. (`yuyv422_to_yuv420` would drop the chroma of every
+    /// other row instead.)
     fn packed(&mut self, bytes: &[u8], planes: Planes<'_>) -> Result<(), BadPicture> {
-        let (width, height) = (self.size.width(), self.size.height());
-        let stride = self.layout.stride;
-        let whole = stride as usize * height as usize;
-        enough(bytes, whole - stride as usize + 2 * width as usize)?;
-        let bytes = bytes.get(..whole).unwrap_or_else(|| {
-            self.padded.clear();
-            self.padded.extend_from_slice(bytes);
-            self.padded.resize(whole, 0);
-            &self.padded
-        });
-        let mut to = YuvPlanarImageMut {
-            y_plane: BufferStoreMut::Borrowed(planes.luma),
-            y_stride: width,
-            u_plane: BufferStoreMut::Borrowed(planes.cb),
-            u_stride: width / 2,
-            v_plane: BufferStoreMut::Borrowed(planes.cr),
-            v_stride: width / 2,
-            width,
-            height,
+        let (width, height) = (self.size.width() as usize, self.size.height() as usize);
+        let (half, stride) = (width / 2, self.layout.stride as usize);
+        enough(bytes, stride * (height - 1) + 2 * width)?;
+        self.chroma.resize(4 * half, 0);
+        let (cbs, crs) = self.chroma.split_at_mut(2 * half);
+        let split = match self.layout.pixels {
+            Pixels::Uyvy => yuv::uyvy422_to_yuv422,
+            _ => yuv::yuyv422_to_yuv422,
         };
-        let from = YuvPackedImage {
-            yuy: bytes,
-            yuy_stride: stride,
-            width,
-            height,
-        };
-        let convert = match self.layout.pixels {
-            Pixels::Uyvy => yuv::uyvy422_to_yuv420,
-            _ => yuv::yuyv422_to_yuv420,
-        };
-        convert(&mut to, &from).expect("the planes have the sizes that they are said to have");
+        let to = planes
+            .luma
+            .chunks_exact_mut(2 * width)
+            .zip(planes.cb.chunks_exact_mut(half))
+            .zip(planes.cr.chunks_exact_mut(half));
+        for (from, ((luma, cb), cr)) in bytes.chunks(2 * stride).zip(to) {
+            let from = if from.len() == 2 * stride {
+                from
+            } else {
+                self.padded.clear();
+                self.padded.extend_from_slice(from);
+                self.padded.resize(2 * stride, 0);
+                &self.padded
+            };
+            let from = YuvPackedImage {
+                yuy: from,
+                yuy_stride: self.layout.stride,
+                width: self.size.width(),
+                height: 2,
+            };
+            let mut to = YuvPlanarImageMut {
+                y_plane: BufferStoreMut::Borrowed(luma),
+                y_stride: self.size.width(),
+                u_plane: BufferStoreMut::Borrowed(cbs),
+                u_stride: half as u32,
+                v_plane: BufferStoreMut::Borrowed(crs),
+                v_stride: half as u32,
+                width: self.size.width(),
+                height: 2,
+            };
+            split(&mut to, &from).expect("the planes have the sizes that they are said to have");
+            mean(cbs, cb);
+            mean(crs, cr);
+        }
         Ok(())
+    }
+}
+
+/// The mean of two rows.
+fn mean(rows: &[u8], to: &mut [u8]) {
+    let (upper, lower) = rows.split_at(to.len());
+    for ((to, &upper), &lower) in to.iter_mut().zip(upper).zip(lower) {
+        *to = ((u16::from(upper) + u16::from(lower) + 1) / 2) as u8;
     }
 }
 
@@ -227,5 +252,4 @@ fn deinterleave(from: &[u8], stride: usize, cb: &mut [u8], cr: &mut [u8], width:
 }
 
 #[cfg(test)]
-#[path = "raw_tests.rs"]
 mod tests;

@@ -304,5 +304,4 @@ impl std::fmt::Debug for dyn Sink {
 }
 
 #[cfg(test)]
-#[path = "thread_tests.rs"]
 mod tests;

@@ -187,7 +187,7 @@ mod tests {
     fn what_the_camera_encodes_is_taken_before_all_else() {
         assert_eq!(chosen(&C920, 1280, 720, 30), "H264 1280x720 at 30/s");
         // Even where a raw format is nearer.
-        let camera = [C920[0], (H264, &[(640, 480, 15)] as &[_])];
+        let camera: [Row; 2] = [C920[0], (H264, &[(640, 480, 15)])];
         assert_eq!(chosen(&camera, 1280, 720, 10), "H264 640x480 at 15/s");
     }
 

@@ -8,7 +8,7 @@
 //! and closes the device, when the receiving end of its events is dropped.
 //!
 //! Files, in the order of a picture's way: `device` (what a camera is), `coding`, `offer` and `colorimetry` (what it
-//! offers), `format` and `choice` (which of it to take), `control` (its encoder), `knobs` (what
+//! offers), `format` and `choice` (which of it to take), `control` (its encoder), `knobs` and `panel` (what
 //! else it lets itself be told), `capture` (the queue), `stamp` (time),
 //! `worker` (the thread), `session` (what becomes of a buffer), `delivery` (what it tells); beside them `wake` (how it
 //! sleeps), `comeback` (how it waits for a device), `survey` (what people are told), `ioctl` and `error`.
@@ -26,6 +26,7 @@ mod format;
 mod ioctl;
 mod knobs;
 mod offer;
+mod panel;
 mod session;
 mod stamp;
 mod survey;
@@ -44,6 +45,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Damage, KeyFrames, Nominal, Source, Wanted};
 pub use knobs::{CameraControl, ControlError, Values};
+pub use panel::{CameraControls, PanelError};
 pub use survey::{Format, SizeRange, Survey, Use, survey};
 
 use crate::studio::Retouch;
@@ -127,6 +129,7 @@ fn run(queue: Queue, wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyh
     let (key_frames, requests) = KeyFrames::new();
     let (counts, damage) = watch::channel(Damage::default());
     let device = queue.device();
+    let controls = CameraControls::new(device.path(), wanted.controls.clone());
     let frame = device
         .settings
         .interval
@@ -141,10 +144,19 @@ fn run(queue: Queue, wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyh
         name: device.path().display().to_string(),
         description: device.to_string(),
         encoded_here: device.settings.layout.is_some(),
+        controls: Some(controls.clone()),
         damage,
     };
-    let mut worker = Worker::new(device.path(), wanted, retouch, sender, requests, counts)
-        .context("setting up the capture thread")?;
+    let mut worker = Worker::new(
+        device.path(),
+        wanted,
+        controls,
+        retouch,
+        sender,
+        requests,
+        counts,
+    )
+    .context("setting up the capture thread")?;
     let session = worker.session(device)?;
     std::thread::Builder::new()
         .name("v4l2".into())

@@ -17,6 +17,7 @@ use super::{
     delivery::Delivery,
     device::Device,
     error::OpenError,
+    panel::CameraControls,
     session::{Outcome, Raw, Session},
     wake::{Orders, Woken},
 };
@@ -38,6 +39,7 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Worker {
     path: PathBuf,
     wanted: Wanted,
+    controls: CameraControls,
     /// Its pictures have to be encoded here.
     raw: bool,
     orders: Orders,
@@ -67,6 +69,7 @@ impl Worker {
     pub(super) fn new(
         path: &Path,
         wanted: &Wanted,
+        controls: CameraControls,
         retouch: Option<Box<dyn Retouch>>,
         events: mpsc::Sender<Event>,
         key_frames: watch::Receiver<u64>,
@@ -76,6 +79,7 @@ impl Worker {
         Ok(Self {
             path: path.to_owned(),
             wanted: wanted.clone(),
+            controls,
             raw: must_be_raw(retouch.as_deref()),
             orders: Orders::new(events.clone(), key_frames)?,
             sink: Arc::new(Encoded::new(name, events.clone(), damage.clone())),
@@ -224,6 +228,7 @@ impl Worker {
                     tracing::debug!("no inotify for {}: {errno}", self.path.display());
                 })
                 .ok();
+            self.wanted.controls = self.controls.kept();
             let taken = take_up(&self.path, &self.wanted, self.raw).and_then(|queue| {
                 let session = self.session(queue.device())?;
                 Ok((queue, session))

@@ -5,10 +5,10 @@ use crate::{
 };
 
 /// FFmpeg's `testsrc2` of 64x48, behind the four bytes that say so to the fuzz target.
-const JPEG_420: &[u8] = include_bytes!("../../fuzz/corpus/picture/jpeg_420");
-const JPEG_422: &[u8] = include_bytes!("../../fuzz/corpus/picture/jpeg_422");
-const JPEG_444: &[u8] = include_bytes!("../../fuzz/corpus/picture/jpeg_444");
-const JPEG_GREY: &[u8] = include_bytes!("../../fuzz/corpus/picture/jpeg_grey");
+const JPEG_420: &[u8] = include_bytes!("../../../fuzz/corpus/picture/jpeg_420");
+const JPEG_422: &[u8] = include_bytes!("../../../fuzz/corpus/picture/jpeg_422");
+const JPEG_444: &[u8] = include_bytes!("../../../fuzz/corpus/picture/jpeg_444");
+const JPEG_GREY: &[u8] = include_bytes!("../../../fuzz/corpus/picture/jpeg_grey");
 
 fn decode(jpeg: &[u8], width: u32, height: u32) -> Result<Canvas, BadPicture> {
     let layout = Layout {
@@ -124,4 +124,26 @@ fn a_damaged_one_does_not_show_in_the_next() {
         .unwrap_err();
     converter.convert(jpeg, &mut canvas).unwrap();
     assert_eq!(canvas.luma(), decode(jpeg, 64, 48).unwrap().luma());
+}
+
+#[test]
+fn a_jpeg_without_its_tables_means_the_standard_ones() {
+    // Written with the standard tables, by libjpeg.
+    let jpeg = &JPEG_GREY[4..];
+    let mut bare = jpeg[..2].to_vec();
+    let mut at = 2;
+    while jpeg[at + 1] != 0xda {
+        let length = 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        if jpeg[at + 1] != 0xc4 {
+            bare.extend_from_slice(&jpeg[at..at + length]);
+        }
+        at += length;
+    }
+    bare.extend_from_slice(&jpeg[at..]);
+    assert!(bare.len() < jpeg.len());
+    let (whole, bare) = (
+        decode(jpeg, 64, 48).unwrap(),
+        decode(&bare, 64, 48).unwrap(),
+    );
+    assert_eq!(whole.luma(), bare.luma());
 }
