@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use picam_tests::{
+    media::ffmpeg,
     program,
     vm::{Image, Options, Vm},
 };
@@ -28,7 +29,7 @@ const TAKEN: usize = 20;
 const ENOUGH: f64 = 35.0;
 
 #[tokio::test]
-async fn what_goes_into_a_raw_camera_comes_out_of_the_encoder_in_every_format() {
+async fn what_goes_into_a_raw_camera_comes_out_in_every_format_and_after_a_change() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let clip = Clip::make(directory).unwrap();
@@ -50,6 +51,11 @@ async fn what_goes_into_a_raw_camera_comes_out_of_the_encoder_in_every_format() 
             let log = log.map_or_else(|error| error.to_string(), |output| output.text());
             panic!("{}: {error:?}\n--- the guest:\n{log}", format.name);
         }
+    }
+    if let Err(error) = changes(&mut vm, directory).await {
+        let log = vm.run("cat /tmp/dump.log /tmp/feed.log").await;
+        let log = log.map_or_else(|error| error.to_string(), |output| output.text());
+        panic!("{error:?}\n--- the guest:\n{log}");
     }
 }
 
@@ -88,23 +94,8 @@ impl Format {
 }
 
 async fn compare(vm: &mut Vm, directory: &Path, clip: &Clip, format: Format) -> anyhow::Result<()> {
-    let Format { name, code, range } = format;
-    let input = match name {
-        "mjpeg" => "-f mjpeg -framerate 10 -i - -c:v copy".to_owned(),
-        _ => format!(
-            "-f rawvideo -pixel_format {name} -video_size {WIDTH}x{HEIGHT} -framerate 10 -i -"
-        ),
-    };
-    vm.must(&format!(
-        "while cat /{name}; do :; done 2>/dev/null | \
-         ffmpeg -v error -nostdin -re {input} -f v4l2 /dev/video0 >>/tmp/feed.log 2>&1 & echo $! >/tmp/feed.pid"
-    ))
-    .await?;
-    vm.until(
-        &format!("grep -q {code} /sys/class/video4linux/video0/format"),
-        PATIENCE,
-    )
-    .await?;
+    let Format { code, range, .. } = format;
+    feed(vm, format, (WIDTH, HEIGHT)).await?;
     vm.must(&format!(
         "v4l2_dump /dev/video0 /tmp/dump.h264 {TAKEN} >/tmp/dump.log 2>&1"
     ))
@@ -117,10 +108,7 @@ async fn compare(vm: &mut Vm, directory: &Path, clip: &Clip, format: Format) -> 
     );
     let coded = directory.join("dump.h264");
     std::fs::write(&coded, vm.file("/tmp/dump.h264").await?)?;
-    vm.must(
-        "kill $(cat /tmp/feed.pid); while kill -0 $(cat /tmp/feed.pid) 2>/dev/null; do sleep 0.1; done",
-    )
-    .await?;
+    stop_feeding(vm).await?;
 
     let says = ffmpeg(
         "ffprobe",
@@ -153,6 +141,90 @@ async fn compare(vm: &mut Vm, directory: &Path, clip: &Clip, format: Format) -> 
     let psnr = clip.psnr(directory, &shown, &fed)?;
     println!("{code}: {psnr} dB");
     ensure!(psnr >= ENOUGH, "{psnr} dB is not what went in");
+    Ok(())
+}
+
+/// Feeds the file of a format over and over, as pictures of this size.
+async fn feed(vm: &mut Vm, format: Format, (width, height): (usize, usize)) -> anyhow::Result<()> {
+    let Format { name, code, .. } = format;
+    let input = match name {
+        "mjpeg" => "-f mjpeg -framerate 10 -i - -c:v copy".to_owned(),
+        _ => format!(
+            "-f rawvideo -pixel_format {name} -video_size {width}x{height} -framerate 10 -i -"
+        ),
+    };
+    // Its number is that of the last in the pipe.
+    vm.must(&format!(
+        "while cat /{name}; do :; done 2>/dev/null | \
+         ffmpeg -v error -nostdin -re {input} -f v4l2 /dev/video0 >>/tmp/feed.log 2>&1 & \
+         echo $! >/tmp/feed.pid"
+    ))
+    .await?;
+    // A v4l2loopback device has a format once something was sent to it.
+    vm.until(
+        &format!("grep -q {code} /sys/class/video4linux/video0/format"),
+        PATIENCE,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn stop_feeding(vm: &mut Vm) -> anyhow::Result<()> {
+    vm.must(
+        "kill $(cat /tmp/feed.pid)\n\
+         while kill -0 $(cat /tmp/feed.pid) 2>/dev/null; do sleep 0.1; done",
+    )
+    .await?;
+    Ok(())
+}
+
+/// A camera falls silent, and comes back with another format and another size.
+async fn changes(vm: &mut Vm, directory: &Path) -> anyhow::Result<()> {
+    const SMALL: (usize, usize) = (WIDTH / 2, HEIGHT / 2);
+    let [yuyv, _, nv12, ..] = FORMATS;
+    feed(vm, yuyv, (WIDTH, HEIGHT)).await?;
+    vm.must(&format!(
+        "v4l2_dump /dev/video0 /tmp/dump.h264 {} >/tmp/dump.log 2>&1 & echo $! >/tmp/dump.pid",
+        3 * TAKEN
+    ))
+    .await?;
+    vm.until("grep -q '^picture 10 ' /tmp/dump.log", PATIENCE)
+        .await?;
+    stop_feeding(vm).await?;
+    vm.until(
+        "grep -q '^lost .*still sends nothing' /tmp/dump.log",
+        PATIENCE,
+    )
+    .await?;
+    feed(vm, nv12, SMALL).await?;
+    vm.until("! kill -0 $(cat /tmp/dump.pid)", PATIENCE).await?;
+    stop_feeding(vm).await?;
+    let log = vm.must("cat /tmp/dump.log").await?;
+    ensure!(log.contains("starting the stream anew"), "{log}");
+    let coded = directory.join("dump.h264");
+    std::fs::write(&coded, vm.file("/tmp/dump.h264").await?)?;
+    let sizes = ffmpeg(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-show_entries",
+            "frame=width,height,key_frame",
+            "-of",
+            "csv=p=0",
+            text(&coded)?,
+        ],
+    )?;
+    let sizes = String::from_utf8(sizes)?;
+    let mut sizes: Vec<_> = sizes.lines().collect();
+    // The first of another size is a key frame, or the others couldn't be decoded.
+    let small = format!("1,{},{}", SMALL.0, SMALL.1);
+    ensure!(sizes.contains(&small.as_str()), "{sizes:?}");
+    sizes.dedup_by_key(|line| line.split_once(',').map(|(_, size)| size.to_owned()));
+    ensure!(
+        sizes.len() == 2 && sizes[0].ends_with(&format!("{WIDTH},{HEIGHT}")),
+        "one size, then the other: {sizes:?}"
+    );
     Ok(())
 }
 
@@ -303,20 +375,6 @@ fn packed(picture: &[u8], order: fn([u8; 2], u8, u8) -> [u8; 4]) -> Vec<u8> {
             order([luma[at], luma[at + 1]], cb[chroma], cr[chroma])
         })
         .collect()
-}
-
-/// Runs a program of FFmpeg here, and gives what it writes.
-fn ffmpeg(program: &str, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .with_context(|| format!("running {program} (on Debian: apt-get install ffmpeg)"))?;
-    ensure!(
-        output.status.success(),
-        "{program} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
 }
 
 fn text(path: &Path) -> anyhow::Result<&str> {
