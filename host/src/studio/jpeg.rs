@@ -210,7 +210,7 @@ fn shrink(from: &[u8], plane: PlaneInfo, whole: (usize, usize), to: &mut [u8], w
         if plane.width == whole.0.div_ceil(2) {
             // 4:2:2, as nearly all cameras make it.
             for ((to, &upper), &lower) in to.iter_mut().zip(upper).zip(lower) {
-                *to = ((u16::from(upper) + u16::from(lower) + 1) / 2) as u8;
+                *to = (u16::from(upper) + u16::from(lower)).div_ceil(2) as u8;
             }
         } else {
             for (x, to) in to.iter_mut().enumerate() {

@@ -219,7 +219,7 @@ impl Converter {
 fn mean(rows: &[u8], to: &mut [u8]) {
     let (upper, lower) = rows.split_at(to.len());
     for ((to, &upper), &lower) in to.iter_mut().zip(upper).zip(lower) {
-        *to = ((u16::from(upper) + u16::from(lower) + 1) / 2) as u8;
+        *to = (u16::from(upper) + u16::from(lower)).div_ceil(2) as u8;
     }
 }
 

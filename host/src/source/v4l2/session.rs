@@ -38,7 +38,7 @@ pub(super) struct Session {
 /// How its pictures come.
 enum Pictures {
     /// Encoded by the camera.
-    Coded(Coded),
+    Coded(Box<Coded>),
     /// For us to encode.
     Raw(Box<Raw>),
 }
@@ -69,11 +69,11 @@ impl Session {
             sequence: None,
             pictures: match raw {
                 Some(raw) => Pictures::Raw(Box::new(raw)),
-                None => Pictures::Coded(Coded {
+                None => Pictures::Coded(Box::new(Coded {
                     reader: h264::Reader::new(),
                     told_no_key_frames: false,
                     whole_pictures: true,
-                }),
+                })),
             },
         }
     }
