@@ -3,7 +3,7 @@
 //! This room turns text into plain data and says, with the line, what is wrong with it. It knows nothing of what the
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
-//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`; `listen`, `operator`,
+//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`, `controls`; `listen`, `operator`,
 //! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each
 //! plugin. `examples/picam.toml` shows all of it.
 
@@ -68,6 +68,8 @@ pub struct Stream {
     pub fps: u32,
     /// Bits a second.
     pub bitrate: u32,
+    /// Controls of a camera by name, and what to set them to.
+    pub controls: Vec<(String, String)>,
 }
 
 impl Default for Stream {
@@ -80,6 +82,7 @@ impl Default for Stream {
             },
             fps: 30,
             bitrate: 2_000_000,
+            controls: Vec::new(),
         }
     }
 }
@@ -159,6 +162,10 @@ impl Config {
                     bitrate: section
                         .value("bitrate", bitrate)?
                         .unwrap_or(defaults.stream.bitrate),
+                    controls: match section.section("controls")? {
+                        Some(controls) => controls.pairs()?,
+                        None => defaults.stream.controls,
+                    },
                 };
                 section.end(&[])?;
                 stream

@@ -85,8 +85,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         fps: config.stream.fps,
         bitrate: config.stream.bitrate,
         key_interval: wish.segment,
+        controls: config.stream.controls.clone(),
     };
-    let source = source::open(&config.stream.source, &wanted).await?;
+    let source = source::open(&config.stream.source, &wanted, None).await?;
     tracing::info!("pictures come from {}", source.description);
     let settings = Settings {
         wishes: wishes(&plugins),
@@ -97,6 +98,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         name: source.name.clone(),
         description: source.description.clone(),
         damage: source.damage.clone(),
+        controls: source.controls.clone(),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
     reload_on_hangup(plugins.clone())?;

@@ -233,6 +233,20 @@ pub async fn pictures(data: &[u8]) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Runs a program of FFmpeg, and gives what it writes.
+pub fn ffmpeg(program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("running {program} (on Debian: apt-get install ffmpeg)"))?;
+    ensure!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output.stdout)
+}
+
 /// Ticks of a timescale as a duration, rounded down to the nanosecond.
 pub fn duration(ticks: u64, timescale: u32) -> Duration {
     let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1));

@@ -328,3 +328,22 @@ proptest::proptest! {
         proptest::prop_assert_eq!(line.map_err(|error| error.to_string()), file);
     }
 }
+
+#[test]
+fn controls_of_a_camera_keep_their_order_and_are_text() {
+    let config =
+        read("[stream.controls]\nexposure_auto = \"manual\"\nbrightness = -5\nflip = true\n");
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let wanted = [
+        ("exposure_auto", "manual"),
+        ("brightness", "-5"),
+        ("flip", "true"),
+    ]
+    .map(pair);
+    assert_eq!(config.unwrap().stream.controls, wanted);
+    let error = wrong("[stream.controls]\nbrightness = [1]\n");
+    assert!(
+        error.contains("`brightness` in [stream.controls] is array"),
+        "{error}"
+    );
+}

@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode, body::Incoming, http::request::Parts};
 use tokio::sync::watch;
 
 use super::{
-    PAGE, State,
+    PAGE, State, controls,
     guard::Guard,
     metrics,
     plugins::Plugin,
@@ -41,6 +41,9 @@ enum Wanted {
     Plugins,
     Plugin(String),
     Reload(String),
+    Controls,
+    /// By name, as the query has them.
+    Set(Vec<(String, String)>),
 }
 
 impl Wanted {
@@ -51,6 +54,10 @@ impl Wanted {
             "/metrics" => Self::Metrics,
             "/api/v1/status" => Self::Status,
             "/api/v1/plugins" => Self::Plugins,
+            "/api/v1/controls" if request.method == Method::PUT => {
+                return Ok(Self::Set(controls::wishes(request.uri.query())?));
+            }
+            "/api/v1/controls" => Self::Controls,
             _ => path
                 .strip_prefix("/api/v1/plugins/")
                 .and_then(|name| match name.split_once('/') {
@@ -66,6 +73,7 @@ impl Wanted {
             (Self::Reload(_), _, true) => Ok(found),
             (Self::Reload(_), _, false) => Err(Problem::method("POST")),
             (_, true, _) => Ok(found),
+            (Self::Controls, ..) => Err(Problem::method("GET, HEAD, PUT")),
             (_, false, _) => Err(Problem::method("GET, HEAD")),
         }
     }
@@ -73,8 +81,8 @@ impl Wanted {
 
 fn no_such_address() -> Problem {
     Problem::not_found(
-        "no such address; there are / (a page), /metrics, /api/v1/status, /api/v1/plugins, /api/v1/plugins/NAME, and \
-         POST /api/v1/plugins/NAME/reload",
+        "no such address; there are / (a page), /metrics, /api/v1/status, /api/v1/plugins, /api/v1/plugins/NAME, \
+         /api/v1/controls, POST /api/v1/plugins/NAME/reload, and PUT /api/v1/controls?NAME=VALUE",
     )
 }
 
@@ -150,6 +158,8 @@ impl Site {
             }
             Wanted::Plugin(name) => json(&self.plugin(&name).ok_or_else(|| self.unknown(&name))?),
             Wanted::Reload(name) => self.reload(name, phase).await?,
+            Wanted::Controls => controls::answer(&self.state.source, Vec::new()).await?,
+            Wanted::Set(wishes) => controls::answer(&self.state.source, wishes).await?,
         })
     }
 

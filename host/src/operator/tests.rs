@@ -87,6 +87,7 @@ fn state(health: Health) -> State {
             name: "a command".into(),
             description: "exec:camera --password x".into(),
             damage: watch::Sender::new(damage).subscribe(),
+            controls: None,
         },
         viewers: Arc::default(),
         token: None,

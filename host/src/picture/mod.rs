@@ -11,6 +11,7 @@
 mod canvas;
 mod card;
 pub mod clockbar;
+mod colors;
 mod decoder;
 mod encoder;
 mod moving;
@@ -23,8 +24,9 @@ mod slate;
 pub(crate) mod testing;
 mod text;
 
-pub use canvas::{Canvas, Color, Rect};
+pub use canvas::{Canvas, Planes, Rect};
 pub use card::Card;
+pub use colors::{Color, Colors, Matrix, Primaries, Samples};
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{EncodeError, Encoder, Rate, Settings};
 pub use size::{Size, SizeError};

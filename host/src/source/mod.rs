@@ -5,7 +5,9 @@
 //! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
 //! segments, players or plugins.
 
+mod auto;
 mod complaints;
+mod encoded;
 mod ending;
 mod exec;
 mod file;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use self::spec::{BadSource, SourceSpec};
-use crate::{h264::AccessUnit, time::Monotonic};
+use crate::{h264::AccessUnit, studio::Retouch, time::Monotonic};
 
 /// A picture as the source gave it.
 #[derive(Clone, Debug)]
@@ -78,18 +80,41 @@ pub struct Wanted {
     pub bitrate: u32,
     /// Time from one IDR picture to the next: the length of a segment.
     pub key_interval: Duration,
+    /// Controls of a camera (brightness, exposure) by name, and what to set them to, as text.
+    pub controls: Vec<(String, String)>,
 }
 
 /// Opens a source and starts it. Must be called within a Tokio runtime.
 ///
+/// Pictures that are encoded here are retouched before; [`Source::encoded_here`] tells whether they are.
+///
 /// # Errors
 ///
-/// If there is no such source, or it can't be used: the message says why, and what to do.
-pub async fn open(spec: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
+/// If there is no such source, or it can't be used, or its pictures come encoded and the retouch is
+/// [required](Retouch::is_required): the message says why, and what to do.
+pub async fn open(
+    spec: &SourceSpec,
+    wanted: &Wanted,
+    retouch: Option<Box<dyn Retouch>>,
+) -> anyhow::Result<Source> {
+    let comes_encoded = matches!(
+        spec,
+        SourceSpec::File(_) | SourceSpec::Exec(_) | SourceSpec::Stdin
+    );
+    if comes_encoded
+        && retouch
+            .as_ref()
+            .is_some_and(|retouch| retouch.is_required())
+    {
+        anyhow::bail!(
+            "the pictures of this source come encoded and can't be drawn on, and something must be drawn on each of \
+             them (a mask): use a camera that gives raw pictures (/dev/videoN), or leave out what must be drawn"
+        );
+    }
     match spec {
-        SourceSpec::Auto => v4l2::auto(wanted),
-        SourceSpec::Device(path) => v4l2::open(path, wanted),
-        SourceSpec::Pattern => pattern::open(wanted),
+        SourceSpec::Auto => auto::open(wanted, retouch),
+        SourceSpec::Device(path) => v4l2::open(path, wanted, retouch),
+        SourceSpec::Pattern => pattern::open(wanted, retouch),
         SourceSpec::File(path) => file::open(path, wanted).await,
         SourceSpec::Exec(command) => exec::open(command),
         SourceSpec::Stdin => stdin::open(),
@@ -110,6 +135,10 @@ pub struct Source {
     pub name: String,
     /// What it is, for the person who runs the host: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
     pub description: String,
+    /// Its pictures are encoded here, and were retouched before.
+    pub encoded_here: bool,
+    /// What the camera can be set to, if it is one that can.
+    pub controls: Option<v4l2::CameraControls>,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,
 }

@@ -51,6 +51,8 @@ impl Outlet {
             key_frames,
             name: name.to_owned(),
             description: description.to_string(),
+            encoded_here: false,
+            controls: None,
             damage: damage_receiver,
         };
         (outlet, source)

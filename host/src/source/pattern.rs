@@ -3,24 +3,21 @@
 //! A thread of its own draws picture `n` at `start + n / fps` on the monotonic clock, never earlier, and gives that
 //! moment as the time of capture; the picture shows what the wall clock said then, as text and as
 //! [`clockbar`](crate::picture::clockbar). What comes after the deadline, waking up late, drawing and encoding, thus
-//! counts as latency, as it would with a camera.
+//! counts as latency, as it would with a camera. A [studio](crate::studio) encodes it.
 //!
-//! A thread that falls behind by more than a picture, or that nobody takes pictures from, leaves out whole pictures
-//! before they are drawn, so the stream has no damage and no queue. The thread ends at the next picture after its
-//! [`Source`] was dropped.
+//! A thread that falls behind by more than a picture leaves out whole pictures before they are drawn, and the studio
+//! those that nobody takes before they are encoded, so the stream has no damage and no queue. The threads end at the
+//! next picture after their [`Source`] was dropped.
 
-use std::{
-    num::NonZeroU32,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use tokio::sync::{mpsc, watch};
 
-use super::{Damage, Event, KeyFrames, Nominal, Picture, Source, Wanted};
+use super::{Damage, KeyFrames, Nominal, Source, Wanted, encoded::Encoded};
 use crate::{
-    picture::{Card, Encoder, Rate, Settings, Size},
+    picture::{Canvas, Card, Colors, Size},
+    studio::{Openh264, Readiness, Retouch, Sink as _, Studio, Work},
     time::{Monotonic, Wall},
 };
 
@@ -28,48 +25,35 @@ use crate::{
 const QUEUE: usize = 4;
 /// Below this the clock bar's blocks and the text can't be read.
 const SMALLEST: (u32, u32) = (160, 90);
-/// What went wrong is said at once, then not more often than this.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
-
-const TOO_SLOW: &str =
-    "drawing and encoding take too long; ask for a smaller size or fewer pictures a second";
-
 /// Starts the test pattern.
 ///
 /// # Errors
 ///
 /// If it can't have the size, the rate or the bitrate: the message says what it can have. An odd size is rounded down,
 /// and the log says so.
-pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
+pub fn open(wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyhow::Result<Source> {
     let size = size(wanted)?;
     let fps = NonZeroU32::new(wanted.fps)
         .context("the test pattern needs at least 1 picture a second")?;
-    let encoder = Encoder::open(Settings {
-        size,
-        fps: wanted.fps,
-        rate: Rate::Bits(wanted.bitrate),
-    })
-    .context("can't make the test pattern")?;
-    let key_interval = key_interval(wanted.key_interval, fps);
 
     let (events, receiver) = mpsc::channel(QUEUE);
     let (key_frames, asked) = KeyFrames::new();
     let (damage, damage_receiver) = watch::channel(Damage::default());
+    let sink = Arc::new(Encoded::new("test pattern", events, damage));
+    let work = Work {
+        fps: wanted.fps,
+        bitrate: wanted.bitrate,
+        key_interval: wanted.key_interval,
+    };
+    let pictures = (size, Colors::BT709);
+    let studio = Studio::start(Openh264::open, work, pictures, retouch, sink.clone())
+        .context("can't make the test pattern")?;
     let pattern = Pattern {
         card: Card::new(size, &format!("{size} {fps}/s")),
-        encoder,
         fps,
-        keys: Keys {
-            interval: key_interval,
-            due: 0,
-            asked,
-        },
-        events,
-        skipped: Skipped {
-            damage,
-            unsaid: 0,
-            said: None,
-        },
+        asked,
+        studio,
+        sink,
     };
     thread::Builder::new()
         .name("pattern".to_owned())
@@ -80,11 +64,16 @@ pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
         events: receiver,
         nominal: Nominal {
             frame: Some(Duration::from_secs(1) / fps.get()),
-            key_interval: Some(key_interval),
+            key_interval: Some(key_interval(wanted.key_interval, fps)),
         },
         key_frames,
         name: "test pattern".into(),
-        description: format!("test pattern, H264 {size} at {fps}/s"),
+        description: format!(
+            "test pattern, {size} at {fps}/s, encoded by {}",
+            Openh264::NAME
+        ),
+        encoded_here: true,
+        controls: None,
         damage: damage_receiver,
     })
 }
@@ -115,113 +104,50 @@ fn key_interval(wanted: Duration, fps: NonZeroU32) -> u32 {
 /// What the thread owns.
 struct Pattern {
     card: Card,
-    encoder: Encoder,
     fps: NonZeroU32,
-    keys: Keys,
-    events: mpsc::Sender<Event>,
-    skipped: Skipped,
+    asked: watch::Receiver<u64>,
+    studio: Studio,
+    sink: Arc<Encoded>,
 }
 
 impl Pattern {
     fn run(mut self) {
         let start = Monotonic::now();
         let mut frame = 0;
-        while !self.events.is_closed() {
+        while self.sink.readiness() != Readiness::Closed {
             let deadline = deadline(start, frame, self.fps);
             sleep_until(deadline);
             if !self.show(frame, deadline) {
                 return;
             }
             let next = after(frame, start, Monotonic::now(), self.fps);
-            self.skipped.count(next - frame - 1, TOO_SLOW);
+            self.sink.late(
+                next - frame - 1,
+                "drawing takes too long; ask for a smaller size or fewer pictures a second",
+            );
             frame = next;
         }
     }
 
-    /// Draws, encodes and reports a picture. `false` if nobody wants any more.
+    /// Draws a picture and leaves it to be encoded. `false` if nobody encodes any more.
     fn show(&mut self, frame: u64, deadline: Monotonic) -> bool {
-        let permit = match self.events.try_reserve() {
-            Ok(permit) => permit,
-            Err(mpsc::error::TrySendError::Full(())) => {
-                self.skipped.count(1, "the pictures aren't taken in time");
-                return true;
-            }
-            Err(mpsc::error::TrySendError::Closed(())) => return false,
-        };
+        // An error means that nobody is left to ask.
+        if self.asked.has_changed().unwrap_or(false) {
+            self.asked.mark_unchanged();
+            self.studio.ask_for_key_frame();
+        }
         let wall = Wall::now().before(Monotonic::now().since(deadline));
         // The clock bar has room for 24 bits of it anyway.
         let picture = self.card.draw(wall, frame as u32);
-        match self.encoder.encode(picture, self.keys.take(frame)) {
-            Ok(unit) => permit.send(Event::Picture(Picture {
-                unit,
-                captured: deadline,
-            })),
-            Err(error) => {
-                drop(permit);
-                // What follows may refer to the picture that is missing.
-                self.keys.due = frame + 1;
-                self.skipped
-                    .count(1, &format!("{:#}", anyhow::Error::from(error)));
+        // The card goes on with what it has drawn, and others will draw on this.
+        let canvas = match self.studio.canvas(|canvas| canvas.size() == picture.size()) {
+            Some(mut canvas) => {
+                canvas.copy_from(picture, picture.bounds());
+                canvas
             }
-        }
-        true
-    }
-}
-
-/// Decides which pictures are key frames.
-#[derive(Debug)]
-struct Keys {
-    interval: u32,
-    /// The first picture from this number on is one.
-    due: u64,
-    asked: watch::Receiver<u64>,
-}
-
-impl Keys {
-    /// Whether this picture, about to be encoded, is a key frame. One that is asked for starts the interval anew, one that a skipped picture
-    /// should have been doesn't.
-    fn take(&mut self, frame: u64) -> bool {
-        // An error means that nobody is left to ask.
-        let asked = self.asked.has_changed().unwrap_or(false);
-        if asked {
-            self.asked.mark_unchanged();
-            self.due = frame;
-        }
-        if frame < self.due {
-            return false;
-        }
-        let interval = u64::from(self.interval);
-        self.due += ((frame - self.due) / interval + 1) * interval;
-        true
-    }
-}
-
-/// Counts the pictures that were left out, and says so now and then.
-#[derive(Debug)]
-struct Skipped {
-    damage: watch::Sender<Damage>,
-    unsaid: u64,
-    said: Option<Instant>,
-}
-
-impl Skipped {
-    fn count(&mut self, pictures: u64, why: &str) {
-        if pictures == 0 {
-            return;
-        }
-        self.damage.send_modify(|damage| {
-            damage.dropped_units += pictures;
-            damage.late_units += pictures;
-        });
-        self.unsaid += pictures;
-        if self
-            .said
-            .is_none_or(|said| said.elapsed() >= COMPLAIN_EVERY)
-        {
-            tracing::warn!("the test pattern left out {} pictures: {why}", self.unsaid);
-            self.unsaid = 0;
-            self.said = Some(Instant::now());
-        }
+            None => Canvas::clone(picture),
+        };
+        self.studio.leave(canvas, deadline)
     }
 }
 
@@ -249,7 +175,7 @@ fn sleep_until(deadline: Monotonic) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Event, *};
 
     fn fps(fps: u32) -> NonZeroU32 {
         NonZeroU32::new(fps).unwrap()
@@ -262,6 +188,7 @@ mod tests {
             fps,
             bitrate: 500_000,
             key_interval: Duration::from_millis(500),
+            controls: Vec::new(),
         }
     }
 
@@ -286,27 +213,6 @@ mod tests {
     }
 
     #[test]
-    fn key_frames_keep_their_interval() {
-        let (ask, asked) = KeyFrames::new();
-        let mut keys = Keys {
-            interval: 10,
-            due: 0,
-            asked,
-        };
-        let keyed = |keys: &mut Keys, frames: std::ops::Range<u64>| {
-            frames.filter(|&n| keys.take(n)).collect::<Vec<_>>()
-        };
-        assert_eq!(keyed(&mut keys, 0..35), [0, 10, 20, 30]);
-        // 40 was left out: the next takes its place, and the grid stays.
-        assert_eq!(keyed(&mut keys, 41..65), [41, 50, 60]);
-        ask.ask();
-        ask.ask();
-        assert_eq!(keyed(&mut keys, 65..90), [65, 75, 85]);
-        drop(ask);
-        assert_eq!(keyed(&mut keys, 90..100), [95]);
-    }
-
-    #[test]
     fn the_interval_is_rounded_to_whole_pictures() {
         assert_eq!(key_interval(Duration::from_secs(2), fps(30)), 60);
         assert_eq!(key_interval(Duration::from_millis(1_010), fps(25)), 25);
@@ -316,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_is_refused_with_what_can() {
-        let refusal = |wanted: &Wanted| format!("{:#}", open(wanted).unwrap_err());
+        let refusal = |wanted: &Wanted| format!("{:#}", open(wanted, None).unwrap_err());
         assert!(refusal(&wanted(80, 60, 30)).contains("ask for 160x90 or more"));
         assert!(refusal(&wanted(8_000, 4_500, 30)).contains("ask for 3840x2160"));
         assert!(refusal(&wanted(640, 360, 0)).contains("at least 1 picture a second"));
@@ -331,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_odd_size_is_rounded_down_and_said() {
-        let source = open(&wanted(321, 181, 30)).unwrap();
+        let source = open(&wanted(321, 181, 30), None).unwrap();
         assert!(
             source.description.contains("320x180"),
             "{}",
@@ -341,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn pictures_are_captured_at_their_deadlines_and_key_frames_where_they_should_be() {
-        let mut source = open(&wanted(160, 90, 50)).unwrap();
+        let mut source = open(&wanted(160, 90, 50), None).unwrap();
         assert_eq!(source.nominal.frame, Some(Duration::from_millis(20)));
         assert_eq!(source.nominal.key_interval, Some(25));
         let mut first = None;
@@ -367,7 +273,7 @@ mod tests {
     async fn a_key_frame_that_is_asked_for_comes() {
         let mut wanted = wanted(160, 90, 50);
         wanted.key_interval = Duration::from_secs(3_600);
-        let mut source = open(&wanted).unwrap();
+        let mut source = open(&wanted, None).unwrap();
         let mut keys = 0;
         for _ in 0..200 {
             let event = tokio::time::timeout(Duration::from_secs(20), source.events.recv()).await;
@@ -387,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_who_takes_no_pictures_costs_pictures_and_no_damage() {
-        let mut source = open(&wanted(160, 90, 100)).unwrap();
+        let mut source = open(&wanted(160, 90, 100), None).unwrap();
         source
             .damage
             .wait_for(|damage| damage.dropped_units > 5)
@@ -408,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_ends_with_its_source() {
-        let source = open(&wanted(160, 90, 100)).unwrap();
+        let source = open(&wanted(160, 90, 100), None).unwrap();
         let Source {
             events, mut damage, ..
         } = source;
