@@ -28,13 +28,14 @@ fn main() -> anyhow::Result<()> {
         [width, height, fps] => (width, height, fps),
         _ => bail!("usage: pattern [WIDTH HEIGHT [FPS]]"),
     };
-    let mut source = pattern::open(&Wanted {
+    let wanted = Wanted {
         width,
         height,
         fps,
         bitrate: 2_000_000,
         key_interval: Duration::from_secs(1),
-    })?;
+    };
+    let mut source = pattern::open(&wanted, None)?;
     let mut output = std::io::stdout().lock();
     while let Some(event) = source.events.blocking_recv() {
         match event {

@@ -1,5 +1,7 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
+mod drawing;
+
 use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
@@ -15,14 +17,13 @@ use crate::{
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
     output::{self, FileDocument, Output},
-    overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, FileWatch, Namer, Painter, PluginSpec, PluginStatus, Plugins,
+        DocumentSpec, Environment, FileWatch, Namer, PluginSpec, PluginStatus, Plugins,
         Reads, Request, TimingRequest, Visit,
     },
     service,
-    source::{self, Wanted},
+    source::Wanted,
     stream::{Health, Publisher, Settings},
     tls::Tls,
 };
@@ -55,8 +56,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
+    let wanted = Wanted {
+        width: config.stream.size.width,
+        height: config.stream.size.height,
+        fps: config.stream.fps,
+        bitrate: config.stream.bitrate,
+        key_interval: wish.segment,
+    };
+    let source = drawing::open(&config.stream, &wanted, &plugins).await?;
+    tracing::info!("pictures come from {}", source.description);
+
     let live = Arc::new(Live::default());
-    let board = draw(&plugins, &live);
+    let board = drawing::show(&source, &plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
     let tls = match &config.tls {
@@ -79,15 +90,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         },
     )?;
 
-    let wanted = Wanted {
-        width: config.stream.size.width,
-        height: config.stream.size.height,
-        fps: config.stream.fps,
-        bitrate: config.stream.bitrate,
-        key_interval: wish.segment,
-    };
-    let source = source::open(&config.stream.source, &wanted).await?;
-    tracing::info!("pictures come from {}", source.description);
     let settings = Settings {
         wishes: wishes(&plugins),
         window_bytes: WINDOW_BYTES,
@@ -219,30 +221,6 @@ pub(crate) fn environment(config: &Config) -> Environment {
         cache_dir: Some(config.cache_dir.clone()),
         state_dir: Some(config.state_dir.clone()),
     }
-}
-
-/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
-fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
-    let painters = Painter::all(plugins);
-    if painters.is_empty() {
-        return None;
-    }
-    let names: Vec<_> = painters.iter().map(Painter::name).collect();
-    tracing::info!(
-        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
-         them, so other players, and the full screen of an iPhone, show them without it",
-        names.join(" and ")
-    );
-    let board = Arc::new(Board::new(painters.len()));
-    for (layer, painter) in painters.into_iter().enumerate() {
-        tokio::spawn(overlay::follow(
-            painter,
-            live.frames(),
-            board.clone(),
-            layer,
-        ));
-    }
-    Some(board)
 }
 
 /// Loads all plugins anew whenever SIGHUP comes, as servers do with what they were configured with.

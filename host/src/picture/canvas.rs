@@ -69,6 +69,17 @@ impl Inside {
     }
 }
 
+/// The planes of a [`Canvas`], row after row without padding: chroma has half as many columns and rows as luma.
+#[derive(Debug)]
+pub struct Planes<'a> {
+    /// Luma.
+    pub luma: &'a mut [u8],
+    /// Blue difference.
+    pub cb: &'a mut [u8],
+    /// Red difference.
+    pub cr: &'a mut [u8],
+}
+
 /// A picture in planar YUV 4:2:0, the planes without padding. Chroma sits between the four pixels that it belongs to,
 /// and takes the mean of what is drawn on them.
 #[derive(Clone, Debug)]
@@ -114,6 +125,15 @@ impl Canvas {
     /// The luma plane, row after row.
     pub fn luma(&self) -> &[u8] {
         &self.luma
+    }
+
+    /// Its samples, to be written.
+    pub fn planes_mut(&mut self) -> Planes<'_> {
+        Planes {
+            luma: &mut self.luma,
+            cb: &mut self.cb,
+            cr: &mut self.cr,
+        }
     }
 
     /// Fills a rectangle.

@@ -22,7 +22,7 @@ mod slate;
 pub(crate) mod testing;
 mod text;
 
-pub use canvas::{Canvas, Color, Rect};
+pub use canvas::{Canvas, Color, Planes, Rect};
 pub use card::Card;
 pub use encoder::{EncodeError, Encoder, Rate, Settings};
 pub use size::{Size, SizeError};

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use self::spec::{BadSource, SourceSpec};
-use crate::{h264::AccessUnit, time::Monotonic};
+use crate::{h264::AccessUnit, studio::Retouch, time::Monotonic};
 
 /// A picture as the source gave it.
 #[derive(Clone, Debug)]
@@ -82,14 +82,20 @@ pub struct Wanted {
 
 /// Opens a source and starts it. Must be called within a Tokio runtime.
 ///
+/// `retouch` changes pictures that are encoded here. A source that gives them encoded drops it: [`Source::encodes`] tells.
+///
 /// # Errors
 ///
 /// If there is no such source, or it can't be used: the message says why, and what to do.
-pub async fn open(spec: &SourceSpec, wanted: &Wanted) -> anyhow::Result<Source> {
+pub async fn open(
+    spec: &SourceSpec,
+    wanted: &Wanted,
+    retouch: Option<Box<dyn Retouch>>,
+) -> anyhow::Result<Source> {
     match spec {
         SourceSpec::Auto => v4l2::auto(wanted),
         SourceSpec::Device(path) => v4l2::open(path, wanted),
-        SourceSpec::Pattern => pattern::open(wanted),
+        SourceSpec::Pattern => pattern::open(wanted, retouch),
         SourceSpec::File(path) => file::open(path, wanted).await,
         SourceSpec::Exec(command) => exec::open(command),
         SourceSpec::Stdin => stdin::open(),
@@ -110,6 +116,8 @@ pub struct Source {
     pub name: String,
     /// What it is, for the person who runs the host: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
     pub description: String,
+    /// Whether its pictures are encoded here, and were retouched before.
+    pub encodes: bool,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,
 }

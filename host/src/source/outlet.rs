@@ -51,6 +51,7 @@ impl Outlet {
             key_frames,
             name: name.to_owned(),
             description: description.to_string(),
+            encodes: false,
             damage: damage_receiver,
         };
         (outlet, source)

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own draws picture `n` at `start + n / fps` on the monotonic clock, never earlier, and gives that
 //! moment as the time of capture; the picture shows what the wall clock said then, as text and as
-//! [`clockbar`](crate::picture::clockbar). What comes after the deadline, waking up late, drawing and encoding, thus
+//! [`clockbar`](crate::picture::clockbar), under whatever is drawn on it. What comes after the deadline, waking up late, drawing and encoding, thus
 //! counts as latency, as it would with a camera.
 //!
 //! A thread that falls behind by more than a picture, or that nobody takes pictures from, leaves out whole pictures
@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Damage, Event, KeyFrames, Nominal, Picture, Source, Wanted};
 use crate::{
-    picture::{Card, Encoder, Rate, Settings, Size},
+    picture::{Canvas, Card, Color, Encoder, Rate, Settings, Size},
+    studio::Retouch,
     time::{Monotonic, Wall},
 };
 
@@ -40,7 +41,7 @@ const TOO_SLOW: &str =
 ///
 /// If it can't have the size, the rate or the bitrate: the message says what it can have. An odd size is rounded down,
 /// and the log says so.
-pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
+pub fn open(wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyhow::Result<Source> {
     let size = size(wanted)?;
     let fps = NonZeroU32::new(wanted.fps)
         .context("the test pattern needs at least 1 picture a second")?;
@@ -57,6 +58,7 @@ pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
     let (damage, damage_receiver) = watch::channel(Damage::default());
     let pattern = Pattern {
         card: Card::new(size, &format!("{size} {fps}/s")),
+        retouch: retouch.map(|retouch| (retouch, Canvas::new(size, Color::BLACK))),
         encoder,
         fps,
         keys: Keys {
@@ -85,6 +87,7 @@ pub fn open(wanted: &Wanted) -> anyhow::Result<Source> {
         key_frames,
         name: "test pattern".into(),
         description: format!("test pattern, H264 {size} at {fps}/s"),
+        encodes: true,
         damage: damage_receiver,
     })
 }
@@ -115,6 +118,8 @@ fn key_interval(wanted: Duration, fps: NonZeroU32) -> u32 {
 /// What the thread owns.
 struct Pattern {
     card: Card,
+    /// Who changes its pictures, on this copy: the card draws only what changed since its last one.
+    retouch: Option<(Box<dyn Retouch>, Canvas)>,
     encoder: Encoder,
     fps: NonZeroU32,
     keys: Keys,
@@ -150,7 +155,15 @@ impl Pattern {
         };
         let wall = Wall::now().before(Monotonic::now().since(deadline));
         // The clock bar has room for 24 bits of it anyway.
-        let picture = self.card.draw(wall, frame as u32);
+        let card = self.card.draw(wall, frame as u32);
+        let picture = match &mut self.retouch {
+            None => card,
+            Some((retouch, copy)) => {
+                copy.copy_from(card, card.bounds());
+                retouch.retouch(copy, deadline);
+                copy
+            }
+        };
         match self.encoder.encode(picture, self.keys.take(frame)) {
             Ok(unit) => permit.send(Event::Picture(Picture {
                 unit,
@@ -316,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_is_refused_with_what_can() {
-        let refusal = |wanted: &Wanted| format!("{:#}", open(wanted).unwrap_err());
+        let refusal = |wanted: &Wanted| format!("{:#}", open(wanted, None).unwrap_err());
         assert!(refusal(&wanted(80, 60, 30)).contains("ask for 160x90 or more"));
         assert!(refusal(&wanted(8_000, 4_500, 30)).contains("ask for 3840x2160"));
         assert!(refusal(&wanted(640, 360, 0)).contains("at least 1 picture a second"));
@@ -331,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_odd_size_is_rounded_down_and_said() {
-        let source = open(&wanted(321, 181, 30)).unwrap();
+        let source = open(&wanted(321, 181, 30), None).unwrap();
         assert!(
             source.description.contains("320x180"),
             "{}",
@@ -341,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn pictures_are_captured_at_their_deadlines_and_key_frames_where_they_should_be() {
-        let mut source = open(&wanted(160, 90, 50)).unwrap();
+        let mut source = open(&wanted(160, 90, 50), None).unwrap();
         assert_eq!(source.nominal.frame, Some(Duration::from_millis(20)));
         assert_eq!(source.nominal.key_interval, Some(25));
         let mut first = None;
@@ -367,7 +380,7 @@ mod tests {
     async fn a_key_frame_that_is_asked_for_comes() {
         let mut wanted = wanted(160, 90, 50);
         wanted.key_interval = Duration::from_secs(3_600);
-        let mut source = open(&wanted).unwrap();
+        let mut source = open(&wanted, None).unwrap();
         let mut keys = 0;
         for _ in 0..200 {
             let event = tokio::time::timeout(Duration::from_secs(20), source.events.recv()).await;
@@ -387,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_who_takes_no_pictures_costs_pictures_and_no_damage() {
-        let mut source = open(&wanted(160, 90, 100)).unwrap();
+        let mut source = open(&wanted(160, 90, 100), None).unwrap();
         source
             .damage
             .wait_for(|damage| damage.dropped_units > 5)
@@ -408,7 +421,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_ends_with_its_source() {
-        let source = open(&wanted(160, 90, 100)).unwrap();
+        let source = open(&wanted(160, 90, 100), None).unwrap();
         let Source {
             events, mut damage, ..
         } = source;

@@ -52,7 +52,7 @@ fn file(path: &Path, wanted: &Wanted) -> anyhow::Result<Finding> {
         .enable_all()
         .build()
         .context("starting an executor to read with")?;
-    let opened = runtime.block_on(source::open(&SourceSpec::File(path.to_owned()), wanted));
+    let opened = runtime.block_on(source::open(&SourceSpec::File(path.to_owned()), wanted, None));
     Ok(match opened {
         Ok(source) => Finding::ok("source", source.description),
         Err(error) => Finding::wrong("source", format!("{error:#}")),

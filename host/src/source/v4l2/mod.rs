@@ -114,6 +114,7 @@ fn run(queue: Queue, wanted: &Wanted) -> anyhow::Result<Source> {
         key_frames,
         name: device.path().display().to_string(),
         description: device.to_string(),
+        encodes: false,
         damage,
     };
     let path = device.path().to_owned();
