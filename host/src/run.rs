@@ -19,7 +19,7 @@ use crate::{
     output::{self, FileDocument, Output},
     page,
     plugin::{
-        DocumentSpec, Environment, FileWatch, Namer, PluginSpec, PluginStatus, Plugins,
+        BadValue, DocumentSpec, Environment, FileWatch, Namer, PluginSpec, PluginStatus, Plugins,
         Reads, Request, TimingRequest, Visit,
     },
     service,
@@ -318,6 +318,10 @@ impl operator::Plugins for Plugins {
 
     fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
         Box::pin(Plugins::reload(self, name))
+    }
+
+    fn set_value(&self, name: &str, value: Option<&[u8]>) -> Result<(), BadValue> {
+        Plugins::set_value(self, name, value)
     }
 }
 

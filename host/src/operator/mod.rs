@@ -1,5 +1,5 @@
 //! The operator's listener: how the stream and its plugins are doing (`/api/v1/status`, `/api/v1/plugins`, `/metrics` for
-//! Prometheus, a page for people at `/`), and `POST /api/v1/plugins/NAME/reload`.
+//! Prometheus, a page for people at `/`), `POST /api/v1/plugins/NAME/reload`, and `PUT` and `DELETE /api/v1/values/NAME`.
 //!
 //! It is a door of its own, on loopback unless said otherwise: nothing of it can be had where viewers watch, and no media
 //! here. `guard` decides who may ask. This room reads what the others count; they know nothing of it, and nothing of what
@@ -14,6 +14,7 @@ mod process;
 mod reply;
 mod route;
 mod status;
+mod values;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,7 @@ use crate::{
     http,
     live::Live,
     output,
-    plugin::{PluginStatus, ReloadError, Reloaded},
+    plugin::{BadValue, PluginStatus, ReloadError, Reloaded},
     source::Damage,
     stream,
 };
@@ -42,6 +43,9 @@ pub trait Plugins: Send + Sync + 'static {
 
     /// Loads one of them anew, by its short name.
     fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a>;
+
+    /// Sets a value for those that take some, or deletes it.
+    fn set_value(&self, name: &str, value: Option<&[u8]>) -> Result<(), BadValue>;
 }
 
 /// What the operator may see, and do.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::BufMut as _;
 use h264_reader::nal::{
     Nal as _, RefNal,
@@ -24,6 +26,8 @@ pub(super) struct Decoder {
     waiting: bool,
     /// IDR pictures in a row that couldn't be decoded.
     broken: u32,
+    /// A picture was reordered of a stream whose parameter sets don't say so.
+    reordered: Option<Arc<ParameterSets>>,
     /// The last access unit with a start code before each NAL unit.
     stream: Vec<u8>,
     canvas: Option<Canvas>,
@@ -58,6 +62,7 @@ impl Decoder {
             decoder: Openh264::with_api_config(OpenH264API::from_source(), DecoderConfig::new())?,
             waiting: true,
             broken: 0,
+            reordered: None,
             stream: Vec::new(),
             canvas: None,
         })
@@ -70,7 +75,15 @@ impl Decoder {
 
     /// Decodes a picture. It may be changed, and is overwritten by the next.
     pub(super) fn decode(&mut self, unit: &AccessUnit) -> Result<&mut Canvas, DecodeError> {
-        if let Err(error) = check(unit) {
+        if unit.display_shift != 0 {
+            self.reordered = Some(unit.parameter_sets.clone());
+        }
+        let known = self.reordered.as_ref().is_some_and(|sets| *sets == unit.parameter_sets);
+        let checked = check(&unit.parameter_sets).and_then(|()| match known {
+            true => Err(REORDERED),
+            false => Ok(()),
+        });
+        if let Err(error) = checked {
             self.waiting = true;
             return Err(error);
         }
@@ -110,10 +123,14 @@ impl Decoder {
     }
 }
 
-/// Whether openh264's decoder can do it: whole pictures, 4:2:0, eight bits. It would reorder B pictures, but each would then
-/// come with the time of another.
-fn check(unit: &AccessUnit) -> Result<(), DecodeError> {
-    let sets: &ParameterSets = &unit.parameter_sets;
+/// The decoder would reorder B pictures, but each would then come with the time of another.
+const REORDERED: DecodeError = DecodeError::Unsupported(
+    "are reordered (B pictures)",
+    "let the camera or the command do without (`-bf 0` in FFmpeg, Baseline profile in a camera)",
+);
+
+/// Whether openh264's decoder can do it: whole pictures, 4:2:0, eight bits, in order.
+fn check(sets: &ParameterSets) -> Result<(), DecodeError> {
     let [format, luma, chroma] = sets.chroma;
     if format != 1 {
         return Err(DecodeError::Unsupported(
@@ -127,26 +144,24 @@ fn check(unit: &AccessUnit) -> Result<(), DecodeError> {
             "let the camera or the command give eight (`-pix_fmt yuv420p` in FFmpeg)",
         ));
     }
-    if sets.sps.iter().any(|sps| is_interlaced(sps)) {
-        return Err(DecodeError::Unsupported(
-            "are interlaced",
-            "let the camera or the command give whole pictures (`-vf yadif` in FFmpeg)",
-        ));
-    }
-    if unit.display_shift != 0 {
-        return Err(DecodeError::Unsupported(
-            "are reordered (B pictures)",
-            "let the camera or the command do without (`-bf 0` in FFmpeg, Baseline profile in a camera)",
-        ));
+    for sps in &sets.sps {
+        let nal = RefNal::new(sps, &[], true);
+        // One that can't be parsed would not have come here.
+        let Ok(sps) = SeqParameterSet::from_bits(nal.rbsp_bits()) else {
+            continue;
+        };
+        if matches!(sps.frame_mbs_flags, FrameMbsFlags::Fields { .. }) {
+            return Err(DecodeError::Unsupported(
+                "are interlaced",
+                "let the camera or the command give whole pictures (`-vf yadif` in FFmpeg)",
+            ));
+        }
+        let restrictions = sps.vui_parameters.and_then(|vui| vui.bitstream_restrictions);
+        if restrictions.is_some_and(|restrictions| restrictions.max_num_reorder_frames > 0) {
+            return Err(REORDERED);
+        }
     }
     Ok(())
-}
-
-fn is_interlaced(sps: &[u8]) -> bool {
-    let nal = RefNal::new(sps, &[], true);
-    let parsed = SeqParameterSet::from_bits(nal.rbsp_bits());
-    // One that can't be parsed would not have come here.
-    parsed.is_ok_and(|sps| matches!(sps.frame_mbs_flags, FrameMbsFlags::Fields { .. }))
 }
 
 /// The access unit as a byte stream (H.264, Annex B), with parameter sets before an IDR picture.
