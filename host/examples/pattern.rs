@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         fps,
         bitrate: 2_000_000,
         key_interval: Duration::from_secs(1),
+        controls: Vec::new(),
     };
     let mut source = pattern::open(&wanted, None)?;
     let mut output = std::io::stdout().lock();

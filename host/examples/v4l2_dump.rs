@@ -30,10 +30,11 @@ fn main() -> anyhow::Result<()> {
         fps: 30,
         bitrate: 2_000_000,
         key_interval: Duration::from_secs(1),
+        controls: Vec::new(),
     };
     let mut source = match device.as_str() {
-        "auto" => v4l2::auto(&wanted)?,
-        path => v4l2::open(Path::new(path), &wanted)?,
+        "auto" => v4l2::auto(&wanted, None)?,
+        path => v4l2::open(Path::new(path), &wanted, None)?,
     };
     println!("source {} {:?}", source.description, source.nominal);
     let mut file = File::create(output).with_context(|| format!("creating {output}"))?;

@@ -69,8 +69,8 @@ pub struct Cli {
 
     /// Make this rectangle of every picture black, as in 0,700,250,1000. May be repeated
     ///
-    /// Edges are thousandths of the picture's width and height. H.264 that a camera, a file or a command gives is decoded for it and
-    /// encoded again. Masks of the configuration file stay.
+    /// Edges are thousandths of the picture's width and height. H.264 that a camera, a file or a command gives is
+    /// decoded for it and encoded again. Masks of the configuration file stay.
     #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = config::mask)]
     pub mask: Vec<Mask>,
 

@@ -3,8 +3,8 @@
 //! This room turns text into plain data and says, with the line, what is wrong with it. It knows nothing of what the
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
-//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`, and with `masks`, `overlay`
-//! and `fonts` for what is drawn on its pictures; `listen`, `operator`,
+//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`, with `masks`, `overlay` and
+//! `fonts` for what is drawn on its pictures, and `controls` of the camera; `listen`, `operator`,
 //! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each
 //! plugin. `examples/picam.toml` shows all of it.
 

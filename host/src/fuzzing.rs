@@ -9,18 +9,20 @@ pub use crate::{
     operator::fuzzing::operator,
     plugin::fuzzing::{drawing, plugin},
     source::fuzzing::mp4,
+    studio::fuzzing::picture,
 };
 
 /// What is done with bytes. It panics if something doesn't hold.
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 9] = [
     ("config", config),
     ("drawing", drawing),
     ("h264_reader", h264_reader),
     ("mp4", mp4),
     ("operator", operator),
+    ("picture", picture),
     ("plugin", plugin),
     ("query", query),
     ("request", request),

@@ -62,6 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         fps: config.stream.fps,
         bitrate: config.stream.bitrate,
         key_interval: wish.segment,
+        controls: config.stream.controls.clone(),
     };
     let source = drawing::open(&config.stream, &wanted, &plugins).await?;
     tracing::info!("pictures come from {}", source.description);
@@ -99,6 +100,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         name: source.name.clone(),
         description: source.description.clone(),
         damage: source.damage.clone(),
+        controls: source.controls.clone(),
     };
     let (publisher, health_of_stream) = Publisher::new(source, live.clone(), settings);
     reload_on_hangup(plugins.clone())?;

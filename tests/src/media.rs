@@ -233,11 +233,18 @@ pub async fn pictures(data: &[u8]) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Decodes a stream (an init segment and media, or Annex B) by FFmpeg and returns the luma plane of each picture as it is shown, in
-/// order, its rows without padding.
+/// Decodes a stream (an init segment and media, or Annex B) by FFmpeg and returns the luma plane of each picture, in the
+/// order in which they are shown, its rows without padding.
 pub async fn luma(data: &[u8], (width, height): (usize, usize)) -> Result<Vec<Vec<u8>>> {
     let mut child = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error", "-xerror", "-i", "pipe:0"])
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-xerror",
+            "-i",
+            "pipe:0",
+        ])
         .args(["-an", "-fps_mode", "passthrough", "-pix_fmt", "yuv420p"])
         .args(["-f", "rawvideo", "pipe:1"])
         .stdin(Stdio::piped())
@@ -255,7 +262,11 @@ pub async fn luma(data: &[u8], (width, height): (usize, usize)) -> Result<Vec<Ve
         .context("ffmpeg does not end")??;
     writer.await?.ok();
     let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ffmpeg ({}): {complaint}", output.status);
+    ensure!(
+        output.status.success(),
+        "ffmpeg ({}): {complaint}",
+        output.status
+    );
     let size = width * height * 3 / 2;
     ensure!(
         output.stdout.len().is_multiple_of(size),
@@ -263,7 +274,9 @@ pub async fn luma(data: &[u8], (width, height): (usize, usize)) -> Result<Vec<Ve
         output.stdout.len()
     );
     let pictures = output.stdout.chunks(size);
-    Ok(pictures.map(|picture| picture[..width * height].to_vec()).collect())
+    Ok(pictures
+        .map(|picture| picture[..width * height].to_vec())
+        .collect())
 }
 
 /// Ticks of a timescale as a duration, rounded down to the nanosecond.

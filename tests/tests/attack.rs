@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use picam_guests::{BOMB, Guest, Guests, LOOP};
-use picam_tests::{encoded_source, Client, Host, PATIENCE, Playlist, percentile};
+use picam_tests::{Client, Host, PATIENCE, Playlist, encoded_source, percentile};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 

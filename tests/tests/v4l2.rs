@@ -1,10 +1,9 @@
-//! The binary against real V4L2 drivers, in a virtual machine: v4l2loopback as a camera that encodes H.264 (FFmpeg feeds
-//! it), vivid as one that doesn't.
+//! The binary against a real V4L2 driver, in a virtual machine: v4l2loopback as a camera that encodes H.264, which FFmpeg
+//! feeds.
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,7 +16,6 @@ use picam_tests::{
     program,
     vm::{Image, Options, Vm},
 };
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Hang guards: emulated, on a machine that builds something else, a second can take many.
@@ -27,39 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const FEED: &str = "ffmpeg -v error -nostdin -re -framerate 30";
 
 #[tokio::test]
-async fn a_camera_without_h264_ends_the_host_with_an_error_that_teaches() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = Image::new(&["vivid"])
-        .and_then(|image| image.program("picam-host", &stripped(&directory)?))
-        .unwrap();
-    let mut vm = Vm::boot(&image, &Options::default()).await.unwrap();
-    vm.must("load vivid n_devs=1 vid_cap_nr=0").await.unwrap();
-
-    let output = vm.run("picam-host --source /dev/video0").await.unwrap();
-    let text = output.text();
-    assert_ne!(output.status, 0, "{text}");
-    assert!(text.contains("/dev/video0 (vivid) offers YUYV, "), "{text}");
-    assert!(text.contains("but not H.264"), "{text}");
-
-    let output = vm.run("picam-host --source auto").await.unwrap();
-    let text = output.text();
-    assert_ne!(output.status, 0, "{text}");
-    assert!(text.contains("/dev/video0 (vivid) offers"), "{text}");
-    assert!(
-        text.contains("/dev/video1 (vivid) captures no pictures"),
-        "{text}"
-    );
-    assert!(text.contains("--source pattern"), "{text}");
-
-    let output = vm.run("picam-host --source /dev/video9").await.unwrap();
-    let text = output.text();
-    assert_ne!(output.status, 0, "{text}");
-    assert!(text.contains("there is no /dev/video9"), "{text}");
-}
-
-#[tokio::test]
 async fn h264_of_a_camera_comes_out_bit_for_bit_and_again_after_the_camera_was_away() {
-    let directory = tempfile::tempdir().unwrap();
     // What is to come out, and what is fed until the host is up and between: what of that is lost doesn't matter.
     let clip = Fed::read(Clip {
         pictures: 360,
@@ -76,7 +42,7 @@ async fn h264_of_a_camera_comes_out_bit_for_bit_and_again_after_the_camera_was_a
     .await
     .unwrap();
     let mut image = Image::new(&["v4l2loopback"])
-        .and_then(|image| image.program("picam-host", &stripped(&directory)?))
+        .and_then(|image| image.stripped("picam-host", &program()?))
         .and_then(|image| image.tool("ffmpeg"))
         .and_then(|image| image.tool("chrt"))
         .unwrap()
@@ -433,16 +399,4 @@ async fn refresh(client: &Client, state: &Mutex<State>) -> anyhow::Result<()> {
         state.stream.segments.insert(listed.sequence, segment);
     }
     Ok(())
-}
-
-/// The binary under test without its debugging information, most of its size.
-fn stripped(directory: &TempDir) -> anyhow::Result<PathBuf> {
-    let stripped = directory.path().join("picam-host");
-    let status = Command::new("strip")
-        .arg("-o")
-        .args([&stripped, &program()?])
-        .status()
-        .context("running strip (package binutils)")?;
-    ensure!(status.success(), "strip fails");
-    Ok(stripped)
 }

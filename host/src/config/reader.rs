@@ -245,7 +245,7 @@ impl<'a> Section<'a> {
                 None => Err(self.source.error(
                     value.span(),
                     format!(
-                        "`{}` in {} is {}; a plugin takes text, numbers, true and false",
+                        "`{}` in {} is {}; only text, numbers, true and false can stand there",
                         key.get_ref(),
                         self.name,
                         value.get_ref().type_str()

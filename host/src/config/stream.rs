@@ -18,6 +18,8 @@ pub struct Stream {
     pub fps: u32,
     /// Bits a second.
     pub bitrate: u32,
+    /// Controls of a camera by name, and what to set them to.
+    pub controls: Vec<(String, String)>,
     /// What is black in every picture.
     pub masks: Vec<Mask>,
     /// Where drawings are seen on pictures that come encoded.
@@ -46,6 +48,7 @@ impl Default for Stream {
             },
             fps: 30,
             bitrate: 2_000_000,
+            controls: Vec::new(),
             masks: Vec::new(),
             overlay: Overlay::default(),
             fonts: Vec::new(),
@@ -73,6 +76,10 @@ impl Stream {
             bitrate: section
                 .value("bitrate", bitrate)?
                 .unwrap_or(defaults.bitrate),
+            controls: match section.section("controls")? {
+                Some(controls) => controls.pairs()?,
+                None => defaults.controls,
+            },
             masks: masks.into_iter().map(mask).collect::<Result<_, _>>()?,
             overlay: section
                 .value("overlay", values::overlay)?

@@ -4,8 +4,8 @@ use clap::Parser as _;
 
 use super::*;
 use crate::overlay::Mask;
-use crate::source::SourceSpec;
 use crate::plugin::{NamingFailure, OverlayFailure, PlaylistFailure, Storage};
+use crate::source::SourceSpec;
 
 fn read(text: &str) -> Result<Config, String> {
     Config::read(Path::new("dir/picam.toml"), text).map_err(|error| error.to_string())
@@ -268,20 +268,32 @@ fn masks_are_read_from_either_place_and_none_takes_anothers() {
     std::fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
     let arguments = ["--config", path.to_str().unwrap(), "--mask", "10,20,30,40"];
     let both = Config::load(cli(&arguments)).unwrap();
-    assert_eq!(both.stream.masks, [corner, Mask::new(10, 20, 30, 40).unwrap()]);
+    assert_eq!(
+        both.stream.masks,
+        [corner, Mask::new(10, 20, 30, 40).unwrap()]
+    );
 }
 
 #[test]
 fn a_mask_that_would_hide_nothing_or_something_else_is_an_error() {
     let mask = |text: &str| wrong(&format!("[stream]\nmasks = [{text}]"));
     let typed = mask("{ left = 0, top = 0, rigth = 5, bottom = 5 }");
-    assert!(typed.contains("line 2") && typed.contains("did you mean `right`?"), "{typed}");
+    assert!(
+        typed.contains("line 2") && typed.contains("did you mean `right`?"),
+        "{typed}"
+    );
     let more = mask("{ left = 0, top = 0, right = 5, bottom = 5, width = 5 }");
-    assert!(more.contains("no key `width` in [[stream.masks]]"), "{more}");
+    assert!(
+        more.contains("no key `width` in [[stream.masks]]"),
+        "{more}"
+    );
     let turned = mask("{ left = 5, top = 0, right = 5, bottom = 5 }");
     assert!(turned.contains("between 5 and 5"), "{turned}");
     let beyond = mask("{ left = 0, top = 0, right = 1920, bottom = 5 }");
-    assert!(beyond.contains("1920 lies outside") && beyond.contains("thousandths"), "{beyond}");
+    assert!(
+        beyond.contains("1920 lies outside") && beyond.contains("thousandths"),
+        "{beyond}"
+    );
     let text = wrong("[stream]\nmasks = \"0,0,5,5\"");
     assert!(text.contains("[[stream.masks]]"), "{text}");
     for written in ["0,0,5", "0,0,5,5,5", "a,0,5,5", "0,0,5,5%", ""] {
@@ -370,4 +382,23 @@ proptest::proptest! {
         ));
         proptest::prop_assert_eq!(line.map_err(|error| error.to_string()), file);
     }
+}
+
+#[test]
+fn controls_of_a_camera_keep_their_order_and_are_text() {
+    let config =
+        read("[stream.controls]\nexposure_auto = \"manual\"\nbrightness = -5\nflip = true\n");
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let wanted = [
+        ("exposure_auto", "manual"),
+        ("brightness", "-5"),
+        ("flip", "true"),
+    ]
+    .map(pair);
+    assert_eq!(config.unwrap().stream.controls, wanted);
+    let error = wrong("[stream.controls]\nbrightness = [1]\n");
+    assert!(
+        error.contains("`brightness` in [stream.controls] is array"),
+        "{error}"
+    );
 }

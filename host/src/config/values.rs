@@ -262,7 +262,8 @@ pub(super) fn overlay(text: &str) -> Result<super::Overlay, String> {
 /// An edge of a mask. Whether it lies in the picture the mask says.
 pub(super) fn thousandths(text: &str) -> Result<i64, String> {
     text.trim().parse().map_err(|_| {
-        "expected a whole number: thousandths of the picture's width or height, from 0 to 1000".into()
+        "expected a whole number: thousandths of the picture's width or height, from 0 to 1000"
+            .into()
     })
 }
 

@@ -47,5 +47,10 @@ pub(crate) use {
     reply::{Response, header_only},
 };
 
+/// The fields of a query, decoded, in its order; `None` if they can't be.
+pub(crate) fn pairs(query: &str) -> Option<Vec<(String, String)>> {
+    query::all(query).ok()
+}
+
 #[cfg(test)]
 mod tests;

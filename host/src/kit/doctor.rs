@@ -73,6 +73,7 @@ fn examine(cli: Cli) -> anyhow::Result<Vec<Finding>> {
         fps: config.stream.fps,
         bitrate: config.stream.bitrate,
         key_interval: Duration::from_secs(1),
+        controls: config.stream.controls.clone(),
     };
     findings.extend(pictures::look(&config.stream.source, &wanted)?);
     findings.extend(network::look(&config)?);

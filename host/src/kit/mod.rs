@@ -1,5 +1,5 @@
-//! The kit: for those who write plugins (`plugin new`, `build`, `check`, `bench`, `test`), and for those who wonder why
-//! something doesn't work (`doctor`).
+//! The kit: for those who write plugins (`plugin new`, `build`, `check`, `bench`, `test`), for those who wonder why
+//! something doesn't work (`doctor`), or what their camera can do (`cameras`).
 //!
 //! One file (or folder) is one command. Each looks at the real thing through the face of the room that owns it, says
 //! what it found on standard output, for people or with `--json` for programs, and ends with status 1 when something is
@@ -8,6 +8,7 @@
 mod bench;
 mod bindings;
 mod build;
+mod cameras;
 mod check;
 mod doctor;
 mod files;
@@ -24,6 +25,8 @@ use crate::plugin::{Environment, Grants, PluginSpec};
 /// What `picam-host` does besides streaming.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the cameras there are: formats, sizes, rates, and what they can be set to
+    Cameras(cameras::Arguments),
     /// Tell what is wrong on this machine, and how to mend it: put `doctor` before the options the host is started with
     Doctor(doctor::Arguments),
     /// Write, build and try plugins
@@ -54,6 +57,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         crate::cli::start_logging("warn")?;
         let outcome = match self {
+            Self::Cameras(arguments) => cameras::run(&arguments),
             Self::Doctor(arguments) => doctor::run(arguments),
             Self::Plugin(Plugin::New(arguments)) => new::run(&arguments),
             Self::Plugin(Plugin::Build(arguments)) => build::run(&arguments),

@@ -1,10 +1,12 @@
 //! The operator's listener: how the stream and its plugins are doing (`/api/v1/status`, `/api/v1/plugins`, `/metrics` for
-//! Prometheus, a page for people at `/`), `POST /api/v1/plugins/NAME/reload`, and `PUT` and `DELETE /api/v1/values/NAME`.
+//! Prometheus, a page for people at `/`), `POST /api/v1/plugins/NAME/reload`, `PUT` and `DELETE /api/v1/values/NAME`, and
+//! what the camera can be set to (`/api/v1/controls`).
 //!
 //! It is a door of its own, on loopback unless said otherwise: nothing of it can be had where viewers watch, and no media
 //! here. `guard` decides who may ask. This room reads what the others count; they know nothing of it, and nothing of what
 //! the numbers are called outside.
 
+mod controls;
 mod exposition;
 pub(crate) mod fuzzing;
 mod guard;
@@ -14,9 +16,9 @@ mod process;
 mod reply;
 mod route;
 mod status;
-mod values;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -29,7 +31,7 @@ use crate::{
     live::Live,
     output,
     plugin::{BadValue, PluginStatus, ReloadError, Reloaded},
-    source::Damage,
+    source::{Damage, v4l2::CameraControls},
     stream,
 };
 
@@ -77,6 +79,8 @@ pub struct SourceFacts {
     pub description: String,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,
+    /// What the camera can be set to, if it is one that can.
+    pub controls: Option<CameraControls>,
 }
 
 /// The page at `/`: `host/page/operator.html`, into which `host/build.rs` puts a policy that lets run only what is in it.

@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode, body::Incoming, http::request::Parts};
 use tokio::sync::watch;
 
 use super::{
-    PAGE, State,
+    PAGE, State, controls,
     guard::Guard,
     metrics,
     plugins::Plugin,
@@ -46,6 +46,9 @@ enum Wanted {
     Reload(String),
     Put(String),
     Delete(String),
+    Controls,
+    /// By name, as the query has them.
+    Set(Vec<(String, String)>),
 }
 
 impl Wanted {
@@ -63,6 +66,10 @@ impl Wanted {
             "/metrics" => Self::Metrics,
             "/api/v1/status" => Self::Status,
             "/api/v1/plugins" => Self::Plugins,
+            "/api/v1/controls" if request.method == Method::PUT => {
+                return Ok(Self::Set(controls::wishes(request.uri.query())?));
+            }
+            "/api/v1/controls" => Self::Controls,
             _ => path
                 .strip_prefix("/api/v1/plugins/")
                 .and_then(|name| match name.split_once('/') {
@@ -78,6 +85,7 @@ impl Wanted {
             (Self::Reload(_), _, true) => Ok(found),
             (Self::Reload(_), _, false) => Err(Problem::method("POST")),
             (_, true, _) => Ok(found),
+            (Self::Controls, ..) => Err(Problem::method("GET, HEAD, PUT")),
             (_, false, _) => Err(Problem::method("GET, HEAD")),
         }
     }
@@ -86,7 +94,8 @@ impl Wanted {
 fn no_such_address() -> Problem {
     Problem::not_found(
         "no such address; there are / (a page), /metrics, /api/v1/status, /api/v1/plugins, /api/v1/plugins/NAME, \
-         POST /api/v1/plugins/NAME/reload, and PUT and DELETE /api/v1/values/NAME",
+         /api/v1/controls, POST /api/v1/plugins/NAME/reload, PUT /api/v1/controls?NAME=VALUE, and PUT and DELETE \
+         /api/v1/values/NAME",
     )
 }
 
@@ -167,6 +176,8 @@ impl Site {
             Wanted::Reload(name) => self.reload(name, phase).await?,
             Wanted::Delete(name) => values::delete(&self.state, &name)?,
             Wanted::Put(_) => return Err(no_such_address()),
+            Wanted::Controls => controls::answer(&self.state.source, Vec::new()).await?,
+            Wanted::Set(wishes) => controls::answer(&self.state.source, wishes).await?,
         })
     }
 

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     figures::{Distribution, Times},
     plugin::{
-        BadValue, Hook, HookStatus, LastReload, Metric, Outcome, PluginOrigin, PluginStatus, ReloadError,
-        Reloads,
+        BadValue, Hook, HookStatus, LastReload, Metric, Outcome, PluginOrigin, PluginStatus,
+        ReloadError, Reloads,
     },
     source::Damage,
     stream::Health,
@@ -91,6 +91,7 @@ fn state(health: Health) -> State {
             name: "a command".into(),
             description: "exec:camera --password x".into(),
             damage: watch::Sender::new(damage).subscribe(),
+            controls: None,
         },
         viewers: Arc::default(),
         token: None,

@@ -9,10 +9,7 @@ use super::{
     State,
     reply::{Problem, reply},
 };
-use crate::{
-    http::Response,
-    plugin::BadValue,
-};
+use crate::{http::Response, plugin::BadValue};
 
 /// How long the body of a value may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn put(state: &State, name: &str, body: Incoming) -> Result<Response, Problem> {
     let read = timeout(PATIENCE, read(body));
     let value = read.await.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "the value did not come in time")
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the value did not come in time",
+        )
     })??;
     set(state, name, Some(&value))
 }
@@ -42,7 +42,11 @@ fn set(state: &State, name: &str, value: Option<&[u8]>) -> Result<Response, Prob
         };
         Problem::new(status, error.to_string())
     })?;
-    Ok(reply(StatusCode::NO_CONTENT, "application/json", Bytes::new()))
+    Ok(reply(
+        StatusCode::NO_CONTENT,
+        "application/json",
+        Bytes::new(),
+    ))
 }
 
 async fn read(mut body: Incoming) -> Result<Vec<u8>, Problem> {

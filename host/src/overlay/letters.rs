@@ -122,7 +122,9 @@ impl Letters {
                 continue;
             }
             if let Some(commands) = self.outlines.get_outline_commands(&mut self.fonts, key) {
-                commands.iter().for_each(|command| push(&mut path, command, (x, y)));
+                commands
+                    .iter()
+                    .for_each(|command| push(&mut path, command, (x, y)));
             }
         }
         path.finish()
@@ -157,14 +159,9 @@ fn push(path: &mut PathBuilder, command: &Command, (x, y): (f32, f32)) {
         Command::MoveTo(to) => path.move_to(x + to.x, y - to.y),
         Command::LineTo(to) => path.line_to(x + to.x, y - to.y),
         Command::QuadTo(by, to) => path.quad_to(x + by.x, y - by.y, x + to.x, y - to.y),
-        Command::CurveTo(by, and, to) => path.cubic_to(
-            x + by.x,
-            y - by.y,
-            x + and.x,
-            y - and.y,
-            x + to.x,
-            y - to.y,
-        ),
+        Command::CurveTo(by, and, to) => {
+            path.cubic_to(x + by.x, y - by.y, x + and.x, y - and.y, x + to.x, y - to.y)
+        }
         Command::Close => path.close(),
     }
 }
@@ -182,7 +179,10 @@ mod tests {
         assert!((width(&mut letters, "12:59:59") - 8.0 * one).abs() < 0.01);
         assert_eq!(width(&mut letters, ""), 0.0);
         let lacking = width(&mut letters, "a\u{13000}b\u{10ffff}");
-        assert!((lacking - 2.0 * one).abs() < 0.01, "what no font has is left out: {lacking}");
+        assert!(
+            (lacking - 2.0 * one).abs() < 0.01,
+            "what no font has is left out: {lacking}"
+        );
         let unknown = letters.set("0", "No Such Family", 20.0);
         assert!(unknown.width > 0.0, "another font takes its place");
     }
@@ -192,7 +192,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_owned();
         let error = Fonts::load(&[&path]).unwrap_err().to_string();
-        assert!(error.contains(&*path.to_string_lossy()) && error.contains(".ttf"), "{error}");
+        assert!(
+            error.contains(&*path.to_string_lossy()) && error.contains(".ttf"),
+            "{error}"
+        );
         drop(file);
         let error = Fonts::load(&[&path]).unwrap_err().to_string();
         assert!(error.contains(&*path.to_string_lossy()), "{error}");

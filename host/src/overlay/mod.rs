@@ -30,4 +30,4 @@ pub use burner::{Burner, patience};
 pub use drawing::{Anchor, Colour, Drawing, Operation, POSITIONS, Png, Point, SIZES};
 pub use letters::Fonts;
 pub use mask::{BadMask, Mask, Masks};
-pub use raster::{Plate, Raster};
+pub use raster::{Ground, Plate, Raster};

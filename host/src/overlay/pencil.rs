@@ -9,11 +9,12 @@ use tiny_skia::{
 };
 
 use super::{
-    Anchor, Colour, Operation, POSITIONS, Point, Png, SIZES,
+    Anchor, Colour, Operation, POSITIONS, Png, Point, SIZES,
     letters::{Fonts, Letters},
+    raster::Ground,
     tile::Tile,
 };
-use crate::picture::{Color, Size};
+use crate::picture::{Color, Colors, Size};
 
 /// Pixels of decoded images that are kept for the next drawing.
 const PIXELS_KEPT: u64 = 2 * Png::PIXELS_MOST;
@@ -63,21 +64,23 @@ impl Pencil {
     }
 
     /// The tile of one operation, if anything of it lies in the picture.
-    pub fn draw(&mut self, size: Size, operation: &Operation) -> Option<Tile> {
+    pub fn draw(&mut self, ground: Ground, operation: &Operation) -> Option<Tile> {
+        let Ground { size, colors } = ground;
         let shape = self.shape(size, operation);
         let area = Area::around(&shape, size)?;
-        tile(area, |canvas| shape.paint(canvas, area))
+        tile(area, colors, |canvas| shape.paint(canvas, area))
     }
 
     /// A tile of the whole picture.
-    pub fn draw_all(&mut self, size: Size, operations: &[Operation]) -> Option<Tile> {
+    pub fn draw_all(&mut self, ground: Ground, operations: &[Operation]) -> Option<Tile> {
+        let Ground { size, colors } = ground;
         let area = Area {
             left: 0,
             top: 0,
             width: size.width(),
             height: size.height(),
         };
-        tile(area, |canvas| {
+        tile(area, colors, |canvas| {
             for operation in operations {
                 self.shape(size, operation).paint(canvas, area);
             }
@@ -174,7 +177,9 @@ impl Pencil {
         });
         if let Some(letters) = self.letters.outline(&line, base, (0.0, picture)) {
             if let Some((outline, stroke)) = stroke {
-                shape.0.push(Layer::Stroke(letters.clone(), outline, stroke));
+                shape
+                    .0
+                    .push(Layer::Stroke(letters.clone(), outline, stroke));
             }
             shape.0.push(Layer::Fill(letters, colour));
         }
@@ -200,7 +205,8 @@ impl Pencil {
         match decode(png) {
             Ok(pixels) => {
                 let pixels = Arc::new(pixels);
-                let count = |pixels: &Pixmap| u64::from(pixels.width()) * u64::from(pixels.height());
+                let count =
+                    |pixels: &Pixmap| u64::from(pixels.width()) * u64::from(pixels.height());
                 let kept: u64 = self.images.values().map(|pixels| count(pixels)).sum();
                 if kept + count(&pixels) <= PIXELS_KEPT {
                     self.images.insert(png.name().to_owned(), pixels.clone());
@@ -275,15 +281,19 @@ fn line((from, to): ((f32, f32), (f32, f32)), colour: Colour, width: f32) -> Sha
         ..Stroke::default()
     };
     let path = path.finish().into_iter();
-    Shape(path.map(|path| Layer::Stroke(path, colour, stroke.clone())).collect())
+    Shape(
+        path.map(|path| Layer::Stroke(path, colour, stroke.clone()))
+            .collect(),
+    )
 }
 
 /// A tile of what is painted on an area.
-fn tile(area: Area, paint: impl FnOnce(&mut Pixmap)) -> Option<Tile> {
+fn tile(area: Area, colors: Colors, paint: impl FnOnce(&mut Pixmap)) -> Option<Tile> {
     let mut pixels = Pixmap::new(area.width, area.height)?;
     paint(&mut pixels);
     let at = (area.left as usize, area.top as usize);
-    Some(Tile::new(&pixels, at, Color::rgb))
+    let samples = |red, green, blue| Color::rgb(red, green, blue).samples(colors);
+    Some(Tile::new(&pixels, at, samples))
 }
 
 impl Area {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Operation, letters::Fonts, pencil::Pencil, tile::Tile};
-use crate::picture::{Canvas, Size};
+use crate::picture::{Canvas, Colors, Size};
 
 /// Turns operations into pixels. What was in the last drawing is not drawn again.
 pub struct Raster {
@@ -19,25 +19,49 @@ struct Last {
     tiles: Vec<Option<Arc<Tile>>>,
 }
 
-/// A drawing's pixels, for pictures of one size.
+/// What is drawn on: a drawing's pixels are for pictures of one size and the same colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// Of the pictures.
+    pub size: Size,
+    /// What their samples mean.
+    pub colors: Colors,
+}
+
+impl Ground {
+    /// That of a picture.
+    pub fn of(picture: &Canvas) -> Self {
+        Self {
+            size: picture.size(),
+            colors: picture.colors(),
+        }
+    }
+
+    /// Its pixels.
+    fn pixels(self) -> usize {
+        self.size.width() as usize * self.size.height() as usize
+    }
+}
+
+/// A drawing's pixels.
 #[derive(Clone, Debug)]
 pub struct Plate {
-    size: Size,
+    ground: Ground,
     /// Bottom first.
     tiles: Vec<Arc<Tile>>,
 }
 
 impl Plate {
-    /// Lays it over a picture; one of another size stays as it is.
+    /// Lays it over a picture; one on another ground stays as it is.
     pub fn blend(&self, canvas: &mut Canvas) {
-        if canvas.size() == self.size {
+        if Ground::of(canvas) == self.ground {
             self.tiles.iter().for_each(|tile| tile.blend(canvas));
         }
     }
 
-    /// The size of the pictures that it is for.
-    pub fn size(&self) -> Size {
-        self.size
+    /// What it is for.
+    pub fn ground(&self) -> Ground {
+        self.ground
     }
 }
 
@@ -51,25 +75,25 @@ impl Raster {
         }
     }
 
-    /// Draws for pictures of this size.
+    /// Draws for pictures of this kind.
     ///
     /// What can't be drawn (a broken image) is left out, and the log has it once. Whatever is asked for, a drawing has not
     /// more pixels than a picture: where its tiles had, it becomes a single one.
-    pub fn draw(&mut self, size: Size, operations: &[Operation]) -> Plate {
+    pub fn draw(&mut self, ground: Ground, operations: &[Operation]) -> Plate {
         if let Some(last) = &self.last
-            && last.plate.size == size
+            && last.plate.ground == ground
             && last.operations == operations
         {
             return last.plate.clone();
         }
-        let tiles = self.tiles(size, operations);
+        let tiles = self.tiles(ground, operations);
         let plate = Plate {
-            size,
+            ground,
             tiles: match &tiles {
                 Some(tiles) => tiles.iter().flatten().cloned().collect(),
                 None => {
                     self.drawn += 1;
-                    let whole = self.pencil.draw_all(size, operations);
+                    let whole = self.pencil.draw_all(ground, operations);
                     whole.into_iter().map(Arc::new).collect()
                 }
             },
@@ -85,15 +109,20 @@ impl Raster {
 
     /// A tile for each operation, those of the last drawing taken from there; `None` if they have more pixels than the
     /// picture.
-    fn tiles(&mut self, size: Size, operations: &[Operation]) -> Option<Vec<Option<Arc<Tile>>>> {
-        let last = self.last.as_ref().filter(|last| last.plate.size == size);
-        let mut room = size.width() as usize * size.height() as usize;
+    fn tiles(
+        &mut self,
+        ground: Ground,
+        operations: &[Operation],
+    ) -> Option<Vec<Option<Arc<Tile>>>> {
+        let last = self.last.as_ref();
+        let last = last.filter(|last| last.plate.ground == ground);
+        let mut room = ground.pixels();
         let mut tiles = Vec::with_capacity(operations.len());
         for operation in operations {
             let known = last.and_then(|last| last.tile(operation));
             let tile = known.unwrap_or_else(|| {
                 self.drawn += 1;
-                self.pencil.draw(size, operation).map(Arc::new)
+                self.pencil.draw(ground, operation).map(Arc::new)
             });
             let pixels = tile.as_ref().map_or(0, |tile| tile.area());
             room = room.checked_sub(pixels)?;

@@ -1,6 +1,6 @@
 use tiny_skia::{Pixmap, PremultipliedColorU8};
 
-use crate::picture::{Canvas, Color};
+use crate::picture::{Canvas, Samples};
 
 /// A drawing's pixels, or a part of them, ready to be laid over a picture: in the picture's own colours and at its
 /// resolutions, at even places, each value already multiplied by how much it covers.
@@ -29,11 +29,11 @@ impl Tile {
     /// The tile of pixels whose left upper corner lies at an even place, inside of the picture to its even width and
     /// height.
     ///
-    /// `convert` gives the picture's colour for red, green and blue.
+    /// `convert` gives the picture's samples for red, green and blue.
     pub fn new(
         pixels: &Pixmap,
         (left, top): (usize, usize),
-        convert: impl Fn(u8, u8, u8) -> Color,
+        convert: impl Fn(u8, u8, u8) -> Samples,
     ) -> Self {
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let mut convert = Memory::new(convert);
@@ -137,10 +137,10 @@ fn over(under: &mut [u8], ink: &[u8], clear: &[u8]) {
 /// Colours of pixels, the last one remembered: a neighbour mostly has the same.
 struct Memory<F> {
     convert: F,
-    last: Option<(PremultipliedColorU8, Color)>,
+    last: Option<(PremultipliedColorU8, Samples)>,
 }
 
-impl<F: Fn(u8, u8, u8) -> Color> Memory<F> {
+impl<F: Fn(u8, u8, u8) -> Samples> Memory<F> {
     fn new(convert: F) -> Self {
         Self {
             convert,
@@ -148,7 +148,7 @@ impl<F: Fn(u8, u8, u8) -> Color> Memory<F> {
         }
     }
 
-    fn color(&mut self, pixel: PremultipliedColorU8) -> Color {
+    fn color(&mut self, pixel: PremultipliedColorU8) -> Samples {
         if let Some((known, color)) = self.last
             && known == pixel
         {
@@ -167,7 +167,11 @@ mod tests {
     use tiny_skia::{Paint, Rect, Transform};
 
     use super::*;
-    use crate::picture::Size;
+    use crate::picture::{Color, Colors, Size};
+
+    fn samples(red: u8, green: u8, blue: u8) -> Samples {
+        Color::rgb(red, green, blue).samples(Colors::BT709)
+    }
 
     fn canvas(color: Color) -> Canvas {
         Canvas::new(Size::new(32, 16).unwrap(), color)
@@ -180,13 +184,13 @@ mod tests {
         // The left three columns of six.
         let left = Rect::from_xywh(0.0, 0.0, 3.0, 4.0).unwrap();
         pixels.fill_rect(left, &paint, Transform::identity(), None);
-        Tile::new(&pixels, at, Color::rgb)
+        Tile::new(&pixels, at, samples)
     }
 
     #[test]
     fn what_covers_is_exactly_its_colour_and_what_is_clear_changes_nothing() {
-        let (red, grey) = (Color::rgb(255, 0, 0), Color::rgb(77, 77, 77));
-        let mut canvas = canvas(grey);
+        let (red, grey) = (samples(255, 0, 0), samples(77, 77, 77));
+        let mut canvas = canvas(Color::rgb(77, 77, 77));
         tile((4, 2), (255, 0, 0, 255)).blend(&mut canvas);
         for (at, &luma) in canvas.luma().iter().enumerate() {
             let inside = (4..7).contains(&(at % 32)) && (2..6).contains(&(at / 32));
@@ -214,7 +218,7 @@ mod tests {
         let mut canvas = canvas(Color::WHITE);
         tile((0, 0), (0, 0, 0, 255)).blend(&mut canvas);
         tile((2, 0), (0, 0, 255, 255)).blend(&mut canvas);
-        let blue = Color::rgb(0, 0, 255);
+        let blue = samples(0, 0, 255);
         assert_eq!(canvas.luma()[..6], [16, 16, blue.y, blue.y, blue.y, 235]);
     }
 

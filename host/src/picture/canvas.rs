@@ -1,39 +1,6 @@
 use openh264::formats::YUVSource;
 
-use super::Size;
-
-/// A colour as the video has it: BT.709, limited range (luma 16 to 235).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Color {
-    /// Luma.
-    pub y: u8,
-    /// Blue difference.
-    pub cb: u8,
-    /// Red difference.
-    pub cr: u8,
-}
-
-impl Color {
-    /// Black, as the clock bar has it.
-    pub const BLACK: Self = Self::rgb(0, 0, 0);
-    /// White, as the clock bar has it.
-    pub const WHITE: Self = Self::rgb(255, 255, 255);
-
-    /// From full-range R'G'B', by the matrix of ITU-R BT.709 (H.264 table E-5, value 1).
-    pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
-        let (red, green, blue) = (
-            red as f64 / 255.0,
-            green as f64 / 255.0,
-            blue as f64 / 255.0,
-        );
-        let luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-        Self {
-            y: (16.5 + 219.0 * luma) as u8,
-            cb: (128.5 + 224.0 * (blue - luma) / 1.8556) as u8,
-            cr: (128.5 + 224.0 * (red - luma) / 1.5748) as u8,
-        }
-    }
-}
+use super::{Color, Colors, Samples, Size};
 
 /// An area of a picture in pixels. It may reach beyond the picture: what lies outside isn't drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +52,7 @@ pub struct Planes<'a> {
 #[derive(Clone, Debug)]
 pub struct Canvas {
     size: Size,
+    colors: Colors,
     width: usize,
     height: usize,
     luma: Vec<u8>,
@@ -93,12 +61,19 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A picture of one colour.
+    /// A picture of one colour, whose samples mean [`Colors::BT709`].
     pub fn new(size: Size, color: Color) -> Self {
+        Self::with_colors(size, color, Colors::BT709)
+    }
+
+    /// A picture of one colour, whose samples mean these colours.
+    pub fn with_colors(size: Size, color: Color, colors: Colors) -> Self {
+        let color = color.samples(colors);
         let (width, height) = (size.width() as usize, size.height() as usize);
         let chroma = width / 2 * (height / 2);
         Self {
             size,
+            colors,
             width,
             height,
             luma: vec![color.y; width * height],
@@ -110,6 +85,20 @@ impl Canvas {
     /// Width and height.
     pub fn size(&self) -> Size {
         self.size
+    }
+
+    /// What its samples mean. Colours that are drawn become samples of this kind.
+    pub fn colors(&self) -> Colors {
+        self.colors
+    }
+
+    /// Its samples, to be written.
+    pub fn planes_mut(&mut self) -> Planes<'_> {
+        Planes {
+            luma: &mut self.luma,
+            cb: &mut self.cb,
+            cr: &mut self.cr,
+        }
     }
 
     /// All of it.
@@ -127,20 +116,12 @@ impl Canvas {
         &self.luma
     }
 
-    /// Its samples, to be written.
-    pub fn planes_mut(&mut self) -> Planes<'_> {
-        Planes {
-            luma: &mut self.luma,
-            cb: &mut self.cb,
-            cr: &mut self.cr,
-        }
-    }
-
     /// Fills a rectangle.
     pub fn fill(&mut self, area: Rect, color: Color) {
         let Some(inside) = self.clip(area) else {
             return;
         };
+        let color = color.samples(self.colors);
         for row in inside.top..inside.bottom {
             self.luma[row * self.width..][inside.left..inside.right].fill(color.y);
         }
@@ -174,6 +155,7 @@ impl Canvas {
         let Some(inside) = self.clip(area) else {
             return;
         };
+        let color = color.samples(self.colors);
         let chroma = inside.chroma();
         for row in chroma.top..chroma.bottom {
             for column in chroma.left..chroma.right {
@@ -195,15 +177,16 @@ impl Canvas {
         }
     }
 
-    /// Copies an area, widened to even edges, from a picture of the same size.
+    /// Copies an area, widened to even edges, from a picture of the same size and colours.
     ///
     /// # Panics
     ///
-    /// If the sizes differ.
+    /// If the sizes or the colours differ.
     pub fn copy_from(&mut self, other: &Self, area: Rect) {
         assert_eq!(
-            self.size, other.size,
-            "an area can only be copied between pictures of one size"
+            (self.size, self.colors),
+            (other.size, other.colors),
+            "an area can only be copied between pictures of one size, and of the same colours"
         );
         let Some(inside) = self.clip(area) else {
             return;
@@ -223,7 +206,7 @@ impl Canvas {
     }
 
     /// `weight` is the sum of the coverage of the four pixels above the sample, 1020 at most.
-    fn mix_chroma(&mut self, column: usize, row: usize, color: Color, weight: u32) {
+    fn mix_chroma(&mut self, column: usize, row: usize, color: Samples, weight: u32) {
         let at = row * (self.width / 2) + column;
         self.cb[at] = mix(self.cb[at], color.cb, weight, 4 * 255);
         self.cr[at] = mix(self.cr[at], color.cr, weight, 4 * 255);
@@ -286,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_bt709_in_limited_range() {
-        let as_tuple = |color: Color| (color.y, color.cb, color.cr);
-        assert_eq!(as_tuple(Color::BLACK), (16, 128, 128));
-        assert_eq!(as_tuple(Color::WHITE), (235, 128, 128));
-        // 100 % bars of ITU-R BT.709.
-        assert_eq!(as_tuple(Color::rgb(255, 0, 0)), (63, 102, 240));
-        assert_eq!(as_tuple(Color::rgb(0, 255, 0)), (173, 42, 26));
-        assert_eq!(as_tuple(Color::rgb(0, 0, 255)), (32, 240, 118));
+    fn what_is_drawn_has_the_colours_of_the_picture() {
+        let size = Size::new(16, 16).unwrap();
+        let mut canvas = Canvas::with_colors(size, Color::BLACK, Colors::JPEG);
+        assert_eq!(canvas.luma[0], 0);
+        canvas.fill(canvas.bounds(), Color::WHITE);
+        assert!(canvas.luma.iter().all(|&y| y == 255));
+        canvas.paint(canvas.bounds(), Color::rgb(255, 0, 0), |_, _| 255);
+        assert_eq!((canvas.luma[0], canvas.cb[0], canvas.cr[0]), (76, 85, 255));
     }
 
     #[test]

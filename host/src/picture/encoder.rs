@@ -4,14 +4,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use openh264::{
     OpenH264API, Timestamp,
     encoder::{
-        BitRate, Complexity, EncoderConfig, FrameRate, FrameType, Profile, QpRange,
-        RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
+        BitRate, ColorPrimaries, Complexity, EncoderConfig, FrameRate, FrameType,
+        MatrixCoefficients, Profile, QpRange, RateControlMode, SpsPpsStrategy,
+        TransferCharacteristics, UsageType, VuiConfig,
     },
 };
 
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
-use super::{Canvas, Size};
+use super::{Canvas, Colors, Matrix, Primaries, Size};
 use crate::h264::{AccessUnit, ParameterSets};
 
 const NAL_TYPE: u8 = 0x1f;
@@ -23,6 +24,8 @@ const PICTURE_PARAMETER_SET: u8 = 8;
 pub struct Settings {
     /// Of every picture.
     pub size: Size,
+    /// What the samples of every picture mean: the stream says so.
+    pub colors: Colors,
     /// Pictures a second, for rate control and the level that the stream claims.
     pub fps: u32,
     /// How many bits are spent.
@@ -48,6 +51,14 @@ pub enum EncodeError {
         got: Size,
         /// What the encoder was opened for.
         wanted: Size,
+    },
+    /// The picture's samples mean other colours than the stream says.
+    #[error("a picture of {got} was given to an encoder of {wanted}")]
+    Colors {
+        /// What was given.
+        got: Colors,
+        /// What the encoder was opened for.
+        wanted: Colors,
     },
     /// A setting that no stream can have.
     #[error(
@@ -81,7 +92,7 @@ pub enum EncodeError {
 /// pictures, so nothing that went in waits for what follows.
 ///
 /// Constrained Baseline, which every browser decodes, at the level that size, rate and bitrate need, repeating the
-/// parameter sets with each IDR picture; VUI says BT.709, limited range, and no reordering.
+/// parameter sets with each IDR picture; VUI says which colours are meant, and that nothing is reordered.
 pub struct Encoder {
     encoder: openh264::encoder::Encoder,
     settings: Settings,
@@ -93,7 +104,12 @@ pub struct Encoder {
 impl Encoder {
     /// Sets an encoder up.
     pub fn open(settings: Settings) -> Result<Self, EncodeError> {
-        let Settings { size, fps, rate } = settings;
+        let Settings {
+            size,
+            colors,
+            fps,
+            rate,
+        } = settings;
         let (mode, bitrate, quantizer) = match rate {
             Rate::Bits(bitrate) => (RateControlMode::Bitrate, bitrate, QpRange::new(12, 51)),
             // Without rate control the quantizer alone decides; the bitrate is for the level that the stream claims.
@@ -122,7 +138,7 @@ impl Encoder {
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
             // One slice, so more threads would have nothing to do.
             .num_threads(1)
-            .vui(VuiConfig::bt709());
+            .vui(vui(colors));
         let failed = |source| EncodeError::Encoder { size, source };
         let mut encoder =
             openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)
@@ -148,7 +164,15 @@ impl Encoder {
     ///
     /// After an error the next picture must be a `key`, since the decoder may have missed what it would refer to.
     pub fn encode(&mut self, picture: &Canvas, key: bool) -> Result<AccessUnit, EncodeError> {
-        let Settings { size, fps, .. } = self.settings;
+        let Settings {
+            size, colors, fps, ..
+        } = self.settings;
+        if picture.colors() != colors {
+            return Err(EncodeError::Colors {
+                got: picture.colors(),
+                wanted: colors,
+            });
+        }
         if picture.size() != size {
             return Err(EncodeError::Size {
                 got: picture.size(),
@@ -258,6 +282,24 @@ impl Encoder {
     }
 }
 
+/// What a stream says of its colours. Cameras have the transfer function of BT.709, whatever else they have; so do
+/// SMPTE 170M and BT.2020 (H.264, table E-4).
+fn vui(colors: Colors) -> VuiConfig {
+    VuiConfig::new()
+        .color_primaries(match colors.primaries {
+            Primaries::Smpte170m => ColorPrimaries::Smpte170M,
+            Primaries::Bt709 => ColorPrimaries::Bt709,
+            Primaries::Bt2020 => ColorPrimaries::Bt2020,
+        })
+        .transfer_characteristics(TransferCharacteristics::Bt709)
+        .matrix_coefficients(match colors.matrix {
+            Matrix::Bt601 => MatrixCoefficients::Smpte170M,
+            Matrix::Bt709 => MatrixCoefficients::Bt709,
+            Matrix::Bt2020 => MatrixCoefficients::Bt2020Ncl,
+        })
+        .full_range(colors.full_range)
+}
+
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Encoder")
@@ -276,158 +318,4 @@ fn without_start_code(nal: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use h264_reader::nal::{Nal, RefNal, sps::SeqParameterSet};
-
-    use super::*;
-    use crate::{
-        picture::{Card, Color, testing},
-        time::Wall,
-    };
-
-    fn size(width: u32, height: u32) -> Size {
-        Size::new(width, height).unwrap()
-    }
-
-    fn open(size: Size, fps: u32, bitrate: u32) -> Encoder {
-        Encoder::open(Settings {
-            size,
-            fps,
-            rate: Rate::Bits(bitrate),
-        })
-        .unwrap()
-    }
-
-    /// Encodes `count` pictures of the test card, keys where `key` says, and gives what came out.
-    fn encode_card(
-        encoder: &mut Encoder,
-        count: u32,
-        key: impl Fn(u32) -> bool,
-    ) -> Vec<AccessUnit> {
-        let Settings { size, fps, .. } = encoder.settings;
-        let mut card = Card::new(size, "test");
-        (0..count)
-            .map(|frame| {
-                let wall = moment(frame, fps);
-                encoder.encode(card.draw(wall, frame), key(frame)).unwrap()
-            })
-            .collect()
-    }
-
-    fn moment(frame: u32, fps: u32) -> Wall {
-        Wall(1_772_719_402_123_000 + u64::from(frame) * 1_000_000 / u64::from(fps))
-    }
-
-    #[test]
-    fn key_frames_come_where_they_are_asked_for_and_nowhere_else() {
-        let mut encoder = open(size(320, 180), 25, 300_000);
-        let asked = [7, 8, 20, 44];
-        let units = encode_card(&mut encoder, 60, |frame| asked.contains(&frame));
-        let keys: Vec<_> = (0..)
-            .zip(&units)
-            .filter(|(_, unit)| unit.idr)
-            .map(|(frame, _)| frame)
-            .collect();
-        assert_eq!(keys, [0, 7, 8, 20, 44]);
-        for unit in &units {
-            let wanted = if unit.idr { 5 } else { 1 };
-            assert!(testing::nals(unit).all(|nal| nal[0] & NAL_TYPE == wanted));
-        }
-    }
-
-    #[test]
-    fn a_cut_to_another_picture_makes_no_key_frame() {
-        let size = size(320, 180);
-        let mut encoder = open(size, 25, 300_000);
-        for frame in 0..20 {
-            let color = if frame % 2 == 0 {
-                Color::BLACK
-            } else {
-                Color::WHITE
-            };
-            let unit = encoder.encode(&Canvas::new(size, color), false).unwrap();
-            assert_eq!(unit.idr, frame == 0);
-        }
-    }
-
-    #[test]
-    fn parameter_sets_are_repeated_without_change_and_shared() {
-        let mut encoder = open(size(320, 180), 30, 300_000);
-        let units = encode_card(&mut encoder, 20, |frame| frame % 5 == 0);
-        assert!(
-            units
-                .iter()
-                .all(|unit| Arc::ptr_eq(&unit.parameter_sets, &units[0].parameter_sets))
-        );
-    }
-
-    #[test]
-    fn the_stream_claims_constrained_baseline_at_the_level_it_needs() {
-        for (width, height, fps, bitrate, codecs) in [
-            (320, 180, 30, 300_000, "avc1.42c00d"),
-            (1280, 720, 30, 2_000_000, "avc1.42c01f"),
-            (1920, 1080, 30, 4_000_000, "avc1.42c028"),
-        ] {
-            let mut encoder = open(size(width, height), fps, bitrate);
-            let units = encode_card(&mut encoder, 1, |_| true);
-            assert_eq!(units[0].parameter_sets.codecs(), codecs);
-        }
-    }
-
-    #[test]
-    fn the_bitrate_is_kept() {
-        for (width, height, bitrate) in [
-            (320, 180, 200_000),
-            (640, 360, 800_000),
-            (1280, 720, 1_500_000),
-        ] {
-            let mut encoder = open(size(width, height), 30, bitrate);
-            let units = encode_card(&mut encoder, 150, |frame| frame % 30 == 0);
-            let bits: usize = units.iter().map(|unit| unit.data.len() * 8).sum();
-            let rate = bits as f64 / 5.0;
-            println!("{width}x{height} wanted {bitrate} got {rate}");
-            assert!(
-                rate < f64::from(bitrate) * 1.15,
-                "{width}x{height}: {rate} of {bitrate}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_stream_says_that_nothing_is_reordered_and_which_colours_it_means() {
-        let mut encoder = open(size(320, 180), 30, 300_000);
-        let units = encode_card(&mut encoder, 1, |_| true);
-        let sps = RefNal::new(&units[0].parameter_sets.sps[0], &[], true);
-        let sps = SeqParameterSet::from_bits(sps.rbsp_bits()).unwrap();
-        assert_eq!(sps.pixel_dimensions().unwrap(), (320, 180));
-        let vui = sps.vui_parameters.unwrap();
-        assert_eq!(
-            vui.bitstream_restrictions.unwrap().max_num_reorder_frames,
-            0
-        );
-        let signal = vui.video_signal_type.unwrap();
-        assert!(!signal.video_full_range_flag);
-        assert_eq!(signal.colour_description.unwrap().matrix_coefficients, 1);
-    }
-
-    #[test]
-    fn settings_that_no_stream_can_have_are_refused() {
-        for (fps, bitrate) in [(0, 1_000_000), (1_000, 1_000_000), (30, 0), (30, u32::MAX)] {
-            let settings = Settings {
-                size: size(320, 180),
-                fps,
-                rate: Rate::Bits(bitrate),
-            };
-            assert!(matches!(
-                Encoder::open(settings),
-                Err(EncodeError::Settings { .. })
-            ));
-        }
-        let mut encoder = open(size(320, 180), 30, 300_000);
-        let other = Canvas::new(size(640, 360), Color::BLACK);
-        assert!(matches!(
-            encoder.encode(&other, true),
-            Err(EncodeError::Size { .. })
-        ));
-    }
-}
+mod tests;

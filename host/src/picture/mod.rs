@@ -11,6 +11,7 @@
 mod canvas;
 mod card;
 pub mod clockbar;
+mod colors;
 mod encoder;
 mod moving;
 #[cfg(test)]
@@ -22,8 +23,9 @@ mod slate;
 pub(crate) mod testing;
 mod text;
 
-pub use canvas::{Canvas, Color, Planes, Rect};
+pub use canvas::{Canvas, Planes, Rect};
 pub use card::Card;
+pub use colors::{Color, Colors, Matrix, Primaries, Samples};
 pub use encoder::{EncodeError, Encoder, Rate, Settings};
 pub use size::{Size, SizeError};
 pub use slate::Slate;

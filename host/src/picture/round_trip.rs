@@ -2,7 +2,7 @@
 
 use openh264::decoder::Decoder;
 
-use super::{Card, Encoder, Rate, Settings, Size, clockbar::Reading, testing};
+use super::{Card, Colors, Encoder, Rate, Settings, Size, clockbar::Reading, testing};
 use crate::{h264::AccessUnit, time::Wall};
 
 /// Encodes the first pictures of the test card.
@@ -10,6 +10,7 @@ fn encode_card((width, height): (u32, u32), bitrate: u32, count: u32) -> Vec<Acc
     let size = Size::new(width, height).unwrap();
     let mut encoder = Encoder::open(Settings {
         size,
+        colors: Colors::BT709,
         fps: FPS,
         rate: Rate::Bits(bitrate),
     })

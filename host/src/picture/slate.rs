@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use super::{Canvas, Color, EncodeError, Encoder, Font, Rate, Rect, Settings, Size, utc};
+use super::{Canvas, Color, Colors, EncodeError, Encoder, Font, Rate, Rect, Settings, Size, utc};
 use crate::{h264::AccessUnit, time::Wall};
 
 // Grey has no chroma that coding could spread into patches.
@@ -36,6 +36,7 @@ impl Slate {
         let canvas = draw(size, camera, lost_since);
         let mut encoder = Encoder::open(Settings {
             size,
+            colors: Colors::BT709,
             fps: FPS,
             rate: Rate::Still,
         })?;

@@ -8,9 +8,7 @@ use std::{
 
 use super::{
     Grants, Limits, PluginOrigin, PluginSpec,
-    bindings::exports::picam::plugin::overlay as contract,
-    drawing,
-    engine::Runtime,
+    bindings::exports::picam::plugin::overlay as contract, drawing, engine::Runtime,
     generation::Generation,
 };
 use crate::overlay::{Operation, POSITIONS, SIZES};

@@ -38,8 +38,8 @@ impl BadValue {
 }
 
 impl Plugins {
-    /// Sets a value for every plugin that stores something and may, or deletes it. Each finds it in its store (`kv`), where its key
-    /// is `value/` and the name: it survives reloads, and restarts of the host where the store does.
+    /// Sets a value for every plugin that stores something and may, or deletes it. Each finds it in its store (`kv`),
+    /// where its key is `value/` and the name: it survives reloads, and restarts of the host where the store does.
     ///
     /// # Errors
     /// If there is no such name, value or plugin, or a store is full; those before that one have the value then.
@@ -53,7 +53,10 @@ impl Plugins {
         }
         let key = format!("{PREFIX}{name}");
         let lineup = self.lineup();
-        let generations = lineup.plugins.iter().map(|plugin| plugin.worker.generation());
+        let generations = lineup
+            .plugins
+            .iter()
+            .map(|plugin| plugin.worker.generation());
         let mut taken = false;
         for generation in generations.filter(|generation| generation.stores) {
             taken = true;

@@ -8,9 +8,11 @@ use crate::{
     config::{Overlay, Stream},
     live::Live,
     overlay::{self, Artist, Board, Burner, Fonts, Masks},
+    picture::Canvas,
     plugin::{Painter, Plugins},
     source::{self, Source, Wanted},
     studio::{Retouch, transcode},
+    time::Monotonic,
 };
 
 /// Opens the stream's source, with masks and drawings in its pictures where they are encoded here, and lets them be
@@ -24,13 +26,33 @@ pub(super) async fn open(
     plugins: &Arc<Plugins>,
 ) -> anyhow::Result<Source> {
     let fonts = Fonts::load(&stream.fonts)?;
-    let source = source::open(&stream.source, wanted, retouch(stream, plugins, &fonts)?).await?;
     let encode = !stream.masks.is_empty() || stream.overlay == Overlay::Transcode;
-    let source = match encode && !source.encodes {
+    let source = source::open(&stream.source, wanted, retouch(stream, plugins, &fonts)?).await;
+    let source = match source {
+        Ok(source) => source,
+        // A camera that gives encoded pictures only is refused where a mask is on all of them, and can be transcoded.
+        Err(error) if encode => {
+            tracing::debug!("no pictures that can be drawn on at once: {error:#}");
+            let optional = retouch(stream, plugins, &fonts)?
+                .map(|retouch| Box::new(Optional(retouch)) as Box<dyn Retouch>);
+            source::open(&stream.source, wanted, optional).await?
+        }
+        Err(error) => return Err(error),
+    };
+    let source = match encode && !source.encoded_here {
         true => transcode::open(source, wanted, retouch(stream, plugins, &fonts)?)?,
         false => source,
     };
     Ok(source)
+}
+
+/// Changes pictures where they are encoded here, and lets those pass that come encoded.
+struct Optional(Box<dyn Retouch>);
+
+impl Retouch for Optional {
+    fn retouch(&mut self, picture: &mut Canvas, captured: Monotonic) {
+        self.0.retouch(picture, captured);
+    }
 }
 
 /// What is to be changed in pictures before they are encoded, if anything.
@@ -64,7 +86,7 @@ pub(super) fn show(source: &Source, plugins: &Arc<Plugins>, live: &Live) -> Opti
     }
     let names: Vec<_> = painters.iter().map(Painter::name).collect();
     let names = names.join(" and ");
-    if source.encodes {
+    if source.encoded_here {
         tracing::info!("what plugin {names} draws is in the pictures, since they are encoded here");
         return None;
     }

@@ -5,7 +5,9 @@
 //! [`Event::Lost`] or [`Event::Break`], then pictures again. It ends when its [`Source`] is dropped. It knows nothing of
 //! segments, players or plugins.
 
+mod auto;
 mod complaints;
+mod encoded;
 mod ending;
 mod exec;
 mod file;
@@ -78,23 +80,27 @@ pub struct Wanted {
     pub bitrate: u32,
     /// Time from one IDR picture to the next: the length of a segment.
     pub key_interval: Duration,
+    /// Controls of a camera (brightness, exposure) by name, and what to set them to, as text.
+    pub controls: Vec<(String, String)>,
 }
 
 /// Opens a source and starts it. Must be called within a Tokio runtime.
 ///
-/// `retouch` changes pictures that are encoded here. A source that gives them encoded drops it: [`Source::encodes`] tells.
+/// `retouch` changes pictures that are encoded here. A source that gives them encoded drops it:
+/// [`Source::encoded_here`] tells.
 ///
 /// # Errors
 ///
-/// If there is no such source, or it can't be used: the message says why, and what to do.
+/// If there is no such source, or it can't be used, or a camera gives its pictures encoded only and the retouch is
+/// [required](Retouch::is_required): the message says why, and what to do.
 pub async fn open(
     spec: &SourceSpec,
     wanted: &Wanted,
     retouch: Option<Box<dyn Retouch>>,
 ) -> anyhow::Result<Source> {
     match spec {
-        SourceSpec::Auto => v4l2::auto(wanted),
-        SourceSpec::Device(path) => v4l2::open(path, wanted),
+        SourceSpec::Auto => auto::open(wanted, retouch),
+        SourceSpec::Device(path) => v4l2::open(path, wanted, retouch),
         SourceSpec::Pattern => pattern::open(wanted, retouch),
         SourceSpec::File(path) => file::open(path, wanted).await,
         SourceSpec::Exec(command) => exec::open(command),
@@ -116,8 +122,10 @@ pub struct Source {
     pub name: String,
     /// What it is, for the person who runs the host: `/dev/video0 (bcm2835-v4l2), H264 1280x720 at 30/s`.
     pub description: String,
-    /// Whether its pictures are encoded here, and were retouched before.
-    pub encodes: bool,
+    /// Its pictures are encoded here, and were retouched before.
+    pub encoded_here: bool,
+    /// What the camera can be set to, if it is one that can.
+    pub controls: Option<v4l2::CameraControls>,
     /// Counts of what went wrong.
     pub damage: watch::Receiver<Damage>,
 }

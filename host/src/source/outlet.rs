@@ -51,7 +51,8 @@ impl Outlet {
             key_frames,
             name: name.to_owned(),
             description: description.to_string(),
-            encodes: false,
+            encoded_here: false,
+            controls: None,
             damage: damage_receiver,
         };
         (outlet, source)

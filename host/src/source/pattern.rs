@@ -2,26 +2,22 @@
 //!
 //! A thread of its own draws picture `n` at `start + n / fps` on the monotonic clock, never earlier, and gives that
 //! moment as the time of capture; the picture shows what the wall clock said then, as text and as
-//! [`clockbar`](crate::picture::clockbar), under whatever is drawn on it. What comes after the deadline, waking up late, drawing and encoding, thus
-//! counts as latency, as it would with a camera.
+//! [`clockbar`](crate::picture::clockbar), below whatever is drawn on it. What comes after the deadline, waking up late,
+//! drawing and encoding, thus counts as latency, as it would with a camera. A [studio](crate::studio) encodes it.
 //!
-//! A thread that falls behind by more than a picture, or that nobody takes pictures from, leaves out whole pictures
-//! before they are drawn, so the stream has no damage and no queue. The thread ends at the next picture after its
-//! [`Source`] was dropped.
+//! A thread that falls behind by more than a picture leaves out whole pictures before they are drawn, and the studio
+//! those that nobody takes before they are encoded, so the stream has no damage and no queue. The threads end at the
+//! next picture after their [`Source`] was dropped.
 
-use std::{
-    num::NonZeroU32,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use tokio::sync::{mpsc, watch};
 
-use super::{Damage, Event, KeyFrames, Nominal, Picture, Source, Wanted};
+use super::{Damage, KeyFrames, Nominal, Source, Wanted, encoded::Encoded};
 use crate::{
-    picture::{Canvas, Card, Color, Encoder, Rate, Settings, Size},
-    studio::Retouch,
+    picture::{Canvas, Card, Colors, Size},
+    studio::{Openh264, Readiness, Retouch, Sink as _, Studio, Work},
     time::{Monotonic, Wall},
 };
 
@@ -29,11 +25,6 @@ use crate::{
 const QUEUE: usize = 4;
 /// Below this the clock bar's blocks and the text can't be read.
 const SMALLEST: (u32, u32) = (160, 90);
-/// What went wrong is said at once, then not more often than this.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
-
-const TOO_SLOW: &str =
-    "drawing and encoding take too long; ask for a smaller size or fewer pictures a second";
 
 /// Starts the test pattern.
 ///
@@ -45,33 +36,25 @@ pub fn open(wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyhow::Resul
     let size = size(wanted)?;
     let fps = NonZeroU32::new(wanted.fps)
         .context("the test pattern needs at least 1 picture a second")?;
-    let encoder = Encoder::open(Settings {
-        size,
-        fps: wanted.fps,
-        rate: Rate::Bits(wanted.bitrate),
-    })
-    .context("can't make the test pattern")?;
-    let key_interval = key_interval(wanted.key_interval, fps);
 
     let (events, receiver) = mpsc::channel(QUEUE);
     let (key_frames, asked) = KeyFrames::new();
     let (damage, damage_receiver) = watch::channel(Damage::default());
+    let sink = Arc::new(Encoded::new("test pattern", events, damage));
+    let work = Work {
+        fps: wanted.fps,
+        bitrate: wanted.bitrate,
+        key_interval: wanted.key_interval,
+    };
+    let pictures = (size, Colors::BT709);
+    let studio = Studio::start(Openh264::open, work, pictures, retouch, sink.clone())
+        .context("can't make the test pattern")?;
     let pattern = Pattern {
         card: Card::new(size, &format!("{size} {fps}/s")),
-        retouch: retouch.map(|retouch| (retouch, Canvas::new(size, Color::BLACK))),
-        encoder,
         fps,
-        keys: Keys {
-            interval: key_interval,
-            due: 0,
-            asked,
-        },
-        events,
-        skipped: Skipped {
-            damage,
-            unsaid: 0,
-            said: None,
-        },
+        asked,
+        studio,
+        sink,
     };
     thread::Builder::new()
         .name("pattern".to_owned())
@@ -82,12 +65,16 @@ pub fn open(wanted: &Wanted, retouch: Option<Box<dyn Retouch>>) -> anyhow::Resul
         events: receiver,
         nominal: Nominal {
             frame: Some(Duration::from_secs(1) / fps.get()),
-            key_interval: Some(key_interval),
+            key_interval: Some(key_interval(wanted.key_interval, fps)),
         },
         key_frames,
         name: "test pattern".into(),
-        description: format!("test pattern, H264 {size} at {fps}/s"),
-        encodes: true,
+        description: format!(
+            "test pattern, {size} at {fps}/s, encoded by {}",
+            Openh264::NAME
+        ),
+        encoded_here: true,
+        controls: None,
         damage: damage_receiver,
     })
 }
@@ -118,123 +105,50 @@ fn key_interval(wanted: Duration, fps: NonZeroU32) -> u32 {
 /// What the thread owns.
 struct Pattern {
     card: Card,
-    /// Who changes its pictures, on this copy: the card draws only what changed since its last one.
-    retouch: Option<(Box<dyn Retouch>, Canvas)>,
-    encoder: Encoder,
     fps: NonZeroU32,
-    keys: Keys,
-    events: mpsc::Sender<Event>,
-    skipped: Skipped,
+    asked: watch::Receiver<u64>,
+    studio: Studio,
+    sink: Arc<Encoded>,
 }
 
 impl Pattern {
     fn run(mut self) {
         let start = Monotonic::now();
         let mut frame = 0;
-        while !self.events.is_closed() {
+        while self.sink.readiness() != Readiness::Closed {
             let deadline = deadline(start, frame, self.fps);
             sleep_until(deadline);
             if !self.show(frame, deadline) {
                 return;
             }
             let next = after(frame, start, Monotonic::now(), self.fps);
-            self.skipped.count(next - frame - 1, TOO_SLOW);
+            self.sink.late(
+                next - frame - 1,
+                "drawing takes too long; ask for a smaller size or fewer pictures a second",
+            );
             frame = next;
         }
     }
 
-    /// Draws, encodes and reports a picture. `false` if nobody wants any more.
+    /// Draws a picture and leaves it to be encoded. `false` if nobody encodes any more.
     fn show(&mut self, frame: u64, deadline: Monotonic) -> bool {
-        let permit = match self.events.try_reserve() {
-            Ok(permit) => permit,
-            Err(mpsc::error::TrySendError::Full(())) => {
-                self.skipped.count(1, "the pictures aren't taken in time");
-                return true;
-            }
-            Err(mpsc::error::TrySendError::Closed(())) => return false,
-        };
+        // An error means that nobody is left to ask.
+        if self.asked.has_changed().unwrap_or(false) {
+            self.asked.mark_unchanged();
+            self.studio.ask_for_key_frame();
+        }
         let wall = Wall::now().before(Monotonic::now().since(deadline));
         // The clock bar has room for 24 bits of it anyway.
-        let card = self.card.draw(wall, frame as u32);
-        let picture = match &mut self.retouch {
-            None => card,
-            Some((retouch, copy)) => {
-                copy.copy_from(card, card.bounds());
-                retouch.retouch(copy, deadline);
-                copy
+        let picture = self.card.draw(wall, frame as u32);
+        // The card goes on with what it has drawn, and others will draw on this.
+        let canvas = match self.studio.canvas(|canvas| canvas.size() == picture.size()) {
+            Some(mut canvas) => {
+                canvas.copy_from(picture, picture.bounds());
+                canvas
             }
+            None => Canvas::clone(picture),
         };
-        match self.encoder.encode(picture, self.keys.take(frame)) {
-            Ok(unit) => permit.send(Event::Picture(Picture {
-                unit,
-                captured: deadline,
-            })),
-            Err(error) => {
-                drop(permit);
-                // What follows may refer to the picture that is missing.
-                self.keys.due = frame + 1;
-                self.skipped
-                    .count(1, &format!("{:#}", anyhow::Error::from(error)));
-            }
-        }
-        true
-    }
-}
-
-/// Decides which pictures are key frames.
-#[derive(Debug)]
-struct Keys {
-    interval: u32,
-    /// The first picture from this number on is one.
-    due: u64,
-    asked: watch::Receiver<u64>,
-}
-
-impl Keys {
-    /// Whether this picture, about to be encoded, is a key frame. One that is asked for starts the interval anew, one that a skipped picture
-    /// should have been doesn't.
-    fn take(&mut self, frame: u64) -> bool {
-        // An error means that nobody is left to ask.
-        let asked = self.asked.has_changed().unwrap_or(false);
-        if asked {
-            self.asked.mark_unchanged();
-            self.due = frame;
-        }
-        if frame < self.due {
-            return false;
-        }
-        let interval = u64::from(self.interval);
-        self.due += ((frame - self.due) / interval + 1) * interval;
-        true
-    }
-}
-
-/// Counts the pictures that were left out, and says so now and then.
-#[derive(Debug)]
-struct Skipped {
-    damage: watch::Sender<Damage>,
-    unsaid: u64,
-    said: Option<Instant>,
-}
-
-impl Skipped {
-    fn count(&mut self, pictures: u64, why: &str) {
-        if pictures == 0 {
-            return;
-        }
-        self.damage.send_modify(|damage| {
-            damage.dropped_units += pictures;
-            damage.late_units += pictures;
-        });
-        self.unsaid += pictures;
-        if self
-            .said
-            .is_none_or(|said| said.elapsed() >= COMPLAIN_EVERY)
-        {
-            tracing::warn!("the test pattern left out {} pictures: {why}", self.unsaid);
-            self.unsaid = 0;
-            self.said = Some(Instant::now());
-        }
+        self.studio.leave(canvas, deadline)
     }
 }
 
@@ -262,7 +176,7 @@ fn sleep_until(deadline: Monotonic) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Event, *};
 
     fn fps(fps: u32) -> NonZeroU32 {
         NonZeroU32::new(fps).unwrap()
@@ -275,6 +189,7 @@ mod tests {
             fps,
             bitrate: 500_000,
             key_interval: Duration::from_millis(500),
+            controls: Vec::new(),
         }
     }
 
@@ -296,27 +211,6 @@ mod tests {
         assert_eq!(after(0, start, at(79), fps), 1);
         assert_eq!(after(0, start, at(80), fps), 2);
         assert_eq!(after(2, start, at(1_000), fps), 25);
-    }
-
-    #[test]
-    fn key_frames_keep_their_interval() {
-        let (ask, asked) = KeyFrames::new();
-        let mut keys = Keys {
-            interval: 10,
-            due: 0,
-            asked,
-        };
-        let keyed = |keys: &mut Keys, frames: std::ops::Range<u64>| {
-            frames.filter(|&n| keys.take(n)).collect::<Vec<_>>()
-        };
-        assert_eq!(keyed(&mut keys, 0..35), [0, 10, 20, 30]);
-        // 40 was left out: the next takes its place, and the grid stays.
-        assert_eq!(keyed(&mut keys, 41..65), [41, 50, 60]);
-        ask.ask();
-        ask.ask();
-        assert_eq!(keyed(&mut keys, 65..90), [65, 75, 85]);
-        drop(ask);
-        assert_eq!(keyed(&mut keys, 90..100), [95]);
     }
 
     #[test]

@@ -29,8 +29,11 @@ async fn another_wish_begins_another_presentation_and_numbers_go_on() {
         fps: 30,
         bitrate: 100_000,
         key_interval: Duration::from_millis(500),
+        controls: Vec::new(),
     };
-    let source = source::open(&SourceSpec::Pattern, &wanted, None).await.unwrap();
+    let source = source::open(&SourceSpec::Pattern, &wanted, None)
+        .await
+        .unwrap();
     let live = Arc::new(Live::default());
     let (wishes, receiver) = watch::channel(wish(200));
     let settings = Settings {

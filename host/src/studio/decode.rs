@@ -13,7 +13,7 @@ use openh264::{
 
 use crate::{
     h264::{AccessUnit, ParameterSets},
-    picture::{Canvas, Color, Size},
+    picture::{Canvas, Color, Colors, Matrix, Primaries, Size},
 };
 
 /// Key frames in a row that can't be decoded until there is no hope for the stream.
@@ -28,6 +28,8 @@ pub(super) struct Decoder {
     broken: u32,
     /// A picture was reordered of a stream whose parameter sets don't say so.
     reordered: Option<Arc<ParameterSets>>,
+    /// What the samples mean since the last IDR picture.
+    colors: Option<Colors>,
     /// The last access unit with a start code before each NAL unit.
     stream: Vec<u8>,
     canvas: Option<Canvas>,
@@ -63,6 +65,7 @@ impl Decoder {
             waiting: true,
             broken: 0,
             reordered: None,
+            colors: None,
             stream: Vec::new(),
             canvas: None,
         })
@@ -78,7 +81,10 @@ impl Decoder {
         if unit.display_shift != 0 {
             self.reordered = Some(unit.parameter_sets.clone());
         }
-        let known = self.reordered.as_ref().is_some_and(|sets| *sets == unit.parameter_sets);
+        let known = self
+            .reordered
+            .as_ref()
+            .is_some_and(|sets| *sets == unit.parameter_sets);
         let checked = check(&unit.parameter_sets).and_then(|()| match known {
             true => Err(REORDERED),
             false => Ok(()),
@@ -89,6 +95,9 @@ impl Decoder {
         }
         if self.waiting && !unit.idr {
             return Err(DecodeError::Waiting);
+        }
+        if unit.idr {
+            self.colors = None;
         }
         annex_b(unit, &mut self.stream);
         // What is above is checked, and a decoder's own state isn't read after an error before the next IDR picture.
@@ -113,9 +122,12 @@ impl Decoder {
         let size = Size::new(side(width), side(height))?;
         self.waiting = false;
         self.broken = 0;
+        let colors = *self
+            .colors
+            .get_or_insert_with(|| colors(&unit.parameter_sets));
         let canvas = match self.canvas.take() {
-            Some(canvas) if canvas.size() == size => canvas,
-            _ => Canvas::new(size, Color::BLACK),
+            Some(canvas) if canvas.size() == size && canvas.colors() == colors => canvas,
+            _ => Canvas::with_colors(size, Color::BLACK, colors),
         };
         let canvas = self.canvas.insert(canvas);
         copy(&decoded, canvas);
@@ -156,12 +168,46 @@ fn check(sets: &ParameterSets) -> Result<(), DecodeError> {
                 "let the camera or the command give whole pictures (`-vf yadif` in FFmpeg)",
             ));
         }
-        let restrictions = sps.vui_parameters.and_then(|vui| vui.bitstream_restrictions);
+        let restrictions = sps
+            .vui_parameters
+            .and_then(|vui| vui.bitstream_restrictions);
         if restrictions.is_some_and(|restrictions| restrictions.max_num_reorder_frames > 0) {
             return Err(REORDERED);
         }
     }
     Ok(())
+}
+
+/// What the samples of a stream mean. Where it doesn't say, players guess by the size, and so does this.
+fn colors(sets: &ParameterSets) -> Colors {
+    let (matrix, primaries) = match sets.height >= 720 {
+        true => (Matrix::Bt709, Primaries::Bt709),
+        false => (Matrix::Bt601, Primaries::Smpte170m),
+    };
+    let parsed = sets.sps.first().and_then(|sps| {
+        let nal = RefNal::new(sps, &[], true);
+        SeqParameterSet::from_bits(nal.rbsp_bits()).ok()
+    });
+    let signal = parsed.and_then(|sps| sps.vui_parameters?.video_signal_type);
+    let description = signal
+        .as_ref()
+        .and_then(|signal| signal.colour_description.as_ref());
+    Colors {
+        // H.264, tables E-3 and E-5.
+        primaries: match description.map(|described| described.colour_primaries) {
+            Some(1) => Primaries::Bt709,
+            Some(5 | 6) => Primaries::Smpte170m,
+            Some(9) => Primaries::Bt2020,
+            _ => primaries,
+        },
+        matrix: match description.map(|described| described.matrix_coefficients) {
+            Some(1) => Matrix::Bt709,
+            Some(5 | 6) => Matrix::Bt601,
+            Some(9) => Matrix::Bt2020,
+            _ => matrix,
+        },
+        full_range: signal.is_some_and(|signal| signal.video_full_range_flag),
+    }
 }
 
 /// The access unit as a byte stream (H.264, Annex B), with parameter sets before an IDR picture.

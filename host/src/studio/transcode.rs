@@ -12,13 +12,13 @@ use tokio::{
 };
 
 use super::{
-    Retouch,
+    Encode, Openh264, Retouch,
     decode::{DecodeError, Decoder},
 };
 use crate::{
     h264::AccessUnit,
     line_gate::LineGate,
-    picture::{Canvas, EncodeError, Encoder, Rate, Settings, Size},
+    picture::{Canvas, EncodeError, Rate, Settings},
     source::{Damage, Event, KeyFrames, Picture, Source, Wanted},
     time::Monotonic,
 };
@@ -28,16 +28,18 @@ const QUEUE: usize = 4;
 /// Pictures that may wait to be decoded before one is left out: fewer than the source holds, so that it needn't drop what
 /// others refer to.
 const BEHIND: usize = 1;
+const TOO_SLOW: &str = "decoding and encoding take too long; ask the source for a smaller size or fewer pictures a second";
+
 /// What went wrong is said at once, then not more often than this.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Decodes a source's pictures, has them retouched, and encodes them, on a thread of its own. Each keeps its time of
 /// capture, and is an IDR picture where the source has one.
 ///
-/// What can't be decoded is not shown: damaged pictures, up to the next IDR picture, count as dropped; a stream for which there is
-/// no decoder is lost, and the reason says why. Where decoding and encoding take too long, every other picture or so
-/// is decoded and not encoded. The thread ends with the source, or when nobody takes its pictures any more. Must be called
-/// within a Tokio runtime.
+/// What can't be decoded is not shown: damaged pictures, up to the next IDR picture, count as dropped; a stream for which
+/// there is no decoder is lost, and the reason says why. Where decoding and encoding take too long, every other picture or
+/// so is decoded and not encoded. The thread ends with the source, or when nobody takes its pictures any more. Must be
+/// called within a Tokio runtime.
 ///
 /// # Errors
 /// If there is no decoder or no thread to be had.
@@ -56,7 +58,9 @@ pub fn open(
         retouch,
         encoder: None,
         // A float that is out of range becomes the nearest number.
-        fps: rate.map_or(wanted.fps, |rate| rate.round() as u32).clamp(1, 240),
+        fps: rate
+            .map_or(wanted.fps, |rate| rate.round() as u32)
+            .clamp(1, 240),
         bitrate: wanted.bitrate,
         key_due: false,
         asked,
@@ -78,7 +82,8 @@ pub fn open(
         key_frames,
         name: source.name,
         description: format!("{}, decoded and encoded again", source.description),
-        encodes: true,
+        encoded_here: true,
+        controls: source.controls,
         damage: damage_receiver,
     })
 }
@@ -88,8 +93,8 @@ struct Transcoder {
     input: mpsc::Receiver<Event>,
     decoder: Decoder,
     retouch: Option<Box<dyn Retouch>>,
-    /// With the size that it is for.
-    encoder: Option<(Size, Encoder)>,
+    /// With what it was opened for.
+    encoder: Option<(Settings, Box<dyn Encode>)>,
     fps: u32,
     bitrate: u32,
     /// The next picture must be an IDR picture, since one that should have been wasn't encoded.
@@ -147,7 +152,7 @@ impl Transcoder {
         let key = unit.idr || self.key_due || asked;
         if self.input.len() > BEHIND && !key {
             self.own.late_units += 1;
-            self.drop_one("decoding and encoding take too long; ask the source for a smaller size or fewer pictures a second");
+            self.drop_one(TOO_SLOW);
             return Ok(());
         }
         if let Some(retouch) = &mut self.retouch {
@@ -184,14 +189,17 @@ impl Transcoder {
         match error {
             DecodeError::Waiting => Ok(()),
             DecodeError::Broken(_) | DecodeError::Nothing => {
-                self.complain(&format!("{error}; the stream goes on with the next key frame"));
+                self.complain(&format!(
+                    "{error}; the stream goes on with the next key frame"
+                ));
                 Ok(())
             }
             DecodeError::Unsupported(..) | DecodeError::Size(_) | DecodeError::Hopeless(_) => {
                 if std::mem::replace(&mut self.lost, true) {
                     return Ok(());
                 }
-                let reason = format!("the source can't be shown with masks or drawings in it: {error}");
+                let reason =
+                    format!("the source can't be shown with masks or drawings in it: {error}");
                 self.send(Event::Lost { reason })
             }
         }
@@ -219,23 +227,28 @@ impl Transcoder {
             bad_nals: before.bad_nals,
             restarts: before.restarts + self.own.restarts,
         };
-        self.damage.send_if_modified(|damage| std::mem::replace(damage, sum) != sum);
+        self.damage
+            .send_if_modified(|damage| std::mem::replace(damage, sum) != sum);
     }
 }
 
-/// Encodes a picture, by another encoder if its size is another one.
+/// Encodes a picture, by another encoder if its size or its colours are others.
 fn encode(
-    encoder: &mut Option<(Size, Encoder)>,
+    encoder: &mut Option<(Settings, Box<dyn Encode>)>,
     canvas: &Canvas,
     (fps, bitrate): (u32, u32),
     key: bool,
 ) -> Result<AccessUnit, EncodeError> {
-    let size = canvas.size();
-    if encoder.as_ref().is_none_or(|(known, _)| *known != size) {
-        let rate = Rate::Bits(bitrate);
-        *encoder = Some((size, Encoder::open(Settings { size, fps, rate })?));
-    }
-    let (_, encoder) = encoder.as_mut().expect("it was opened for this size");
+    let settings = Settings {
+        size: canvas.size(),
+        colors: canvas.colors(),
+        fps,
+        rate: Rate::Bits(bitrate),
+    };
+    let (_, encoder) = match encoder.take() {
+        Some(open) if open.0 == settings => encoder.insert(open),
+        _ => encoder.insert((settings, Openh264::open(settings)?)),
+    };
     encoder.encode(canvas, key)
 }
 

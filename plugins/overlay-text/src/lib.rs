@@ -98,7 +98,10 @@ impl Plugin for OverlayText {
 
     fn start(config: &Config) -> Result<Self, String> {
         let text = config.words(&TEXT);
-        let lines = text.lines().map(Template::parse).collect::<Result<Vec<_>, _>>();
+        let lines = text
+            .lines()
+            .map(Template::parse)
+            .collect::<Result<Vec<_>, _>>();
         let lines = lines.map_err(|why| TEXT.blame(text, &why))?;
         if lines.len() > LINES_MOST {
             return Err(TEXT.refuse(text, "20 lines at most"));
@@ -136,7 +139,10 @@ impl Picture {
         let png = Base64::decode_vec(&folded).ok().filter(|png| is_png(png));
         let png = png.ok_or_else(|| {
             // Not the text itself, which is long.
-            IMAGE.refuse("…", "a PNG in base64, as `base64 -w0 logo.png` writes it, or {NAME}")
+            IMAGE.refuse(
+                "…",
+                "a PNG in base64, as `base64 -w0 logo.png` writes it, or {NAME}",
+            )
         })?;
         Ok(Some(Self::Fixed(png)))
     }
@@ -203,7 +209,11 @@ impl OverlayText {
 impl Overlay for OverlayText {
     fn draw(&mut self, frame: &Frame) -> Drawing {
         let png = self.image.as_ref().and_then(Picture::png);
-        let lines: Vec<_> = self.lines.iter().map(|line| line.text(&self.missing)).collect();
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .map(|line| line.text(&self.missing))
+            .collect();
         let image = png.as_ref().map_or(0, |_| self.image_size);
         let height = image + self.style.size * small(lines.len() as u64);
         let corner = self.style.anchor.corner(self.margin, frame);

@@ -37,7 +37,9 @@ impl Template {
                 let (name, after) = brace
                     .strip_prefix('{')
                     .and_then(|inner| inner.split_once('}'))
-                    .ok_or("a brace without the other one; write {{ or }} for a brace to be seen")?;
+                    .ok_or(
+                        "a brace without the other one; write {{ or }} for a brace to be seen",
+                    )?;
                 check_name(name)?;
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 pieces.push(Piece::Value(name.to_owned()));
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn what_is_no_template_says_what_to_write() {
-        for wrong in ["{", "}", "a {b", "a b}", "{}", "{a b}", "{a/b}", "{é}", "{{{", "{a}}"] {
+        for wrong in [
+            "{", "}", "a {b", "a b}", "{}", "{a b}", "{a/b}", "{é}", "{{{", "{a}}",
+        ] {
             let error = Template::parse(wrong).expect_err(wrong);
             assert!(error.contains('{'), "{wrong}: {error}");
         }

@@ -18,10 +18,13 @@ fn plugin<const N: usize>(pairs: [(&str, &str); N]) -> OverlayText {
 }
 
 fn contents(drawing: &Drawing) -> Vec<&str> {
-    let texts = drawing.operations.iter().filter_map(|operation| match operation {
-        Operation::Text(text) => Some(&*text.content),
-        _ => None,
-    });
+    let texts = drawing
+        .operations
+        .iter()
+        .filter_map(|operation| match operation {
+            Operation::Text(text) => Some(&*text.content),
+            _ => None,
+        });
     texts.collect()
 }
 

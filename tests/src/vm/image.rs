@@ -99,6 +99,27 @@ impl Image {
         Ok(self)
     }
 
+    /// Adds a program as [`program`](Self::program) does, without its debugging information, most of its size.
+    pub fn stripped(self, name: &str, path: &Path) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("making a directory for strip")?;
+        let stripped = directory.path().join(name);
+        let status = Command::new("strip")
+            .arg("-o")
+            .args([&stripped, path])
+            .status()
+            .context("running strip (package binutils)")?;
+        ensure!(status.success(), "strip fails with {}", path.display());
+        let mut image = self.program(name, &stripped)?;
+        // The file is gone when the image is written.
+        let bytes = fs::read(&stripped).context("reading what strip left")?;
+        let entry = Entry::Bytes {
+            bytes,
+            executable: true,
+        };
+        image.entries.insert(format!("bin/{name}"), entry);
+        Ok(image)
+    }
+
     /// Adds a program of this system, found as the shell finds it.
     pub fn tool(self, name: &str) -> anyhow::Result<Self> {
         let path = which(name).with_context(|| format!("{name} is not installed"))?;

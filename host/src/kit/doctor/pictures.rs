@@ -52,7 +52,11 @@ fn file(path: &Path, wanted: &Wanted) -> anyhow::Result<Finding> {
         .enable_all()
         .build()
         .context("starting an executor to read with")?;
-    let opened = runtime.block_on(source::open(&SourceSpec::File(path.to_owned()), wanted, None));
+    let opened = runtime.block_on(source::open(
+        &SourceSpec::File(path.to_owned()),
+        wanted,
+        None,
+    ));
     Ok(match opened {
         Ok(source) => Finding::ok("source", source.description),
         Err(error) => Finding::wrong("source", format!("{error:#}")),
@@ -101,6 +105,7 @@ mod tests {
         fps: 30,
         bitrate: 1_000_000,
         key_interval: Duration::from_secs(1),
+        controls: Vec::new(),
     };
 
     fn looked_at(source: SourceSpec) -> Finding {

@@ -5,7 +5,7 @@ use tiny_skia::Pixmap;
 use super::*;
 use crate::{
     overlay::{Anchor, Colour, Png, Point},
-    picture::Color,
+    picture::{Color, Colors, Samples},
 };
 
 const RED: Colour = Colour([255, 0, 0, 255]);
@@ -14,6 +14,17 @@ const BLUE: Colour = Colour([0, 0, 255, 255]);
 
 fn size(width: u32, height: u32) -> Size {
     Size::new(width, height).unwrap()
+}
+
+fn ground(width: u32, height: u32) -> Ground {
+    Ground {
+        size: size(width, height),
+        colors: Colors::BT709,
+    }
+}
+
+fn samples(red: u8, green: u8, blue: u8) -> Samples {
+    Color::rgb(red, green, blue).samples(Colors::BT709)
 }
 
 fn raster() -> Raster {
@@ -55,7 +66,10 @@ fn image(png: Vec<u8>, at: Point, anchor: Anchor, size: u32) -> Operation {
 /// The luma of a black picture with this on it.
 fn drawn(raster: &mut Raster, size: Size, operations: &[Operation]) -> Vec<Vec<u8>> {
     let mut canvas = Canvas::new(size, Color::BLACK);
-    raster.draw(size, operations).blend(&mut canvas);
+    let colors = Colors::BT709;
+    raster
+        .draw(Ground { size, colors }, operations)
+        .blend(&mut canvas);
     let rows = canvas.luma().chunks(size.width() as usize);
     rows.map(<[u8]>::to_vec).collect()
 }
@@ -74,14 +88,22 @@ fn edges(rows: &[Vec<u8>]) -> Option<(usize, usize, usize, usize)> {
 fn a_rectangle_is_exactly_its_pixels() {
     let block = block(Point(100, 250), Point(500, 500), RED);
     for (width, height) in [(320, 180), (200, 400)] {
-        let rows = drawn(&mut raster(), size(width, height), std::slice::from_ref(&block));
-        let red = Color::rgb(255, 0, 0).y;
+        let rows = drawn(
+            &mut raster(),
+            size(width, height),
+            std::slice::from_ref(&block),
+        );
+        let red = samples(255, 0, 0).y;
         for (y, row) in rows.iter().enumerate() {
             for (x, &luma) in row.iter().enumerate() {
                 let thousandths = |at: usize, side: u32| at * 1_000 / side as usize;
                 let inside = (100..500).contains(&thousandths(x, width))
                     && (250..500).contains(&thousandths(y, height));
-                assert_eq!(luma, if inside { red } else { 16 }, "{width}x{height}: ({x}, {y})");
+                assert_eq!(
+                    luma,
+                    if inside { red } else { 16 },
+                    "{width}x{height}: ({x}, {y})"
+                );
             }
         }
     }
@@ -98,7 +120,10 @@ fn an_edge_is_drawn_half_inside_and_half_outside() {
     };
     let rows = drawn(&mut raster(), size(100, 100), &[frame]);
     assert_eq!(edges(&rows), Some((18, 18, 52, 52)));
-    assert_eq!((rows[35][21], rows[35][22], rows[48][48], rows[35][35]), (235, 16, 235, 16));
+    assert_eq!(
+        (rows[35][21], rows[35][22], rows[48][48], rows[35][35]),
+        (235, 16, 235, 16)
+    );
 }
 
 #[test]
@@ -123,7 +148,12 @@ fn text_lies_in_its_box_wherever_the_anchor_is() {
     let cases = [
         (Anchor::TopLeft, Point(0, 0), 0.0, 0.0),
         (Anchor::Centre, Point(500, 500), 320.0 - width / 2.0, 162.0),
-        (Anchor::BottomRight, Point(1_000, 1_000), 640.0 - width, 324.0),
+        (
+            Anchor::BottomRight,
+            Point(1_000, 1_000),
+            640.0 - width,
+            324.0,
+        ),
     ];
     for (anchor, at, left, top) in cases {
         let rows = drawn(&mut raster(), size, &[text("H0jg|", at, anchor)]);
@@ -133,18 +163,33 @@ fn text_lies_in_its_box_wherever_the_anchor_is() {
             && ink_top as f32 >= top - 1.0
             && ink_right as f32 <= right + 1.0
             && ink_bottom as f32 <= bottom + 1.0;
-        assert!(within, "{anchor:?}: {ink_left} {ink_top} {ink_right} {ink_bottom}");
+        assert!(
+            within,
+            "{anchor:?}: {ink_left} {ink_top} {ink_right} {ink_bottom}"
+        );
         let fills = (ink_right - ink_left) as f32 > width * 0.8
             && (ink_bottom - ink_top) as f32 > height * 0.7;
-        assert!(fills, "{anchor:?}: {ink_left} {ink_top} {ink_right} {ink_bottom}");
-        assert!(rows.iter().flatten().any(|&luma| luma == 235), "letters are solid");
+        assert!(
+            fills,
+            "{anchor:?}: {ink_left} {ink_top} {ink_right} {ink_bottom}"
+        );
+        assert!(
+            rows.iter().flatten().any(|&luma| luma == 235),
+            "letters are solid"
+        );
     }
 }
 
 #[test]
 fn text_has_a_background_as_high_as_its_line_and_an_outline_around_its_letters() {
-    let Operation::Text { at, anchor, content, size: line, font, .. } =
-        text("I", Point(500, 500), Anchor::Centre)
+    let Operation::Text {
+        at,
+        anchor,
+        content,
+        size: line,
+        font,
+        ..
+    } = text("I", Point(500, 500), Anchor::Centre)
     else {
         unreachable!()
     };
@@ -211,14 +256,14 @@ fn only_what_changed_is_drawn_anew() {
     let mut raster = raster();
     let label = text("label", Point(0, 0), Anchor::TopLeft);
     let block = |x| block(Point(x, 500), Point(x + 10, 510), RED);
-    let picture = size(320, 180);
+    let picture = ground(320, 180);
     raster.draw(picture, &[label.clone(), block(0)]);
     assert_eq!(raster.drawn, 2);
     raster.draw(picture, &[label.clone(), block(0)]);
     assert_eq!(raster.drawn, 2);
     raster.draw(picture, &[block(1), label.clone()]);
     assert_eq!(raster.drawn, 3, "in whatever order");
-    raster.draw(size(640, 360), &[block(1), label]);
+    raster.draw(ground(640, 360), &[block(1), label]);
     assert_eq!(raster.drawn, 5, "for another size");
 }
 
@@ -229,26 +274,53 @@ fn many_large_operations_become_one_tile_that_looks_the_same() {
     let mut operations = vec![block(whole.0, whole.1, BLUE), block(whole.0, whole.1, half)];
     let mut raster = raster();
     let picture = size(64, 64);
-    let plate = raster.draw(picture, &operations);
+    let plate = raster.draw(ground(64, 64), &operations);
     assert_eq!(plate.tiles.len(), 1);
     let mut canvas = Canvas::new(picture, Color::BLACK);
     plate.blend(&mut canvas);
-    let mixed = Color::rgb(128, 128, 255).y;
-    assert!(canvas.luma()[0].abs_diff(mixed) <= 1, "{} {mixed}", canvas.luma()[0]);
+    let mixed = samples(128, 128, 255).y;
+    assert!(
+        canvas.luma()[0].abs_diff(mixed) <= 1,
+        "{} {mixed}",
+        canvas.luma()[0]
+    );
     // Another one on top of it, twice in a row.
     operations.push(block(Point(0, 0), Point(500, 500), RED));
     for _ in 0..2 {
         let rows = drawn(&mut raster, picture, &operations);
-        assert_eq!(rows[0][0], Color::rgb(255, 0, 0).y);
+        assert_eq!(rows[0][0], samples(255, 0, 0).y);
     }
 }
 
 #[test]
-fn a_plate_of_another_size_changes_nothing() {
-    let plate = raster().draw(size(64, 64), &[block(Point(0, 0), Point(1_000, 1_000), RED)]);
+fn a_plate_for_other_pictures_changes_nothing() {
+    let plate = raster().draw(
+        ground(64, 64),
+        &[block(Point(0, 0), Point(1_000, 1_000), RED)],
+    );
     let mut canvas = Canvas::new(size(32, 32), Color::BLACK);
     plate.blend(&mut canvas);
     assert!(canvas.luma().iter().all(|&luma| luma == 16));
+    let mut canvas = Canvas::with_colors(size(64, 64), Color::BLACK, Colors::JPEG);
+    plate.blend(&mut canvas);
+    assert!(canvas.luma().iter().all(|&luma| luma == 0));
+}
+
+#[test]
+fn a_drawing_has_the_colours_of_the_picture() {
+    let ground = Ground {
+        size: size(64, 64),
+        colors: Colors::JPEG,
+    };
+    let plate = raster().draw(ground, &[block(Point(0, 0), Point(500, 500), RED)]);
+    let mut canvas = Canvas::with_colors(ground.size, Color::BLACK, Colors::JPEG);
+    plate.blend(&mut canvas);
+    let red = Color::rgb(255, 0, 0).samples(Colors::JPEG);
+    let planes = canvas.planes_mut();
+    assert_eq!(
+        (planes.luma[0], planes.cb[0], planes.cr[0]),
+        (red.y, red.cb, red.cr)
+    );
 }
 
 fn point() -> impl Strategy<Value = Point> {
@@ -279,7 +351,12 @@ fn png() -> impl Strategy<Value = Vec<u8>> {
     let whole = (1u32..40, 1u32..40)
         .prop_map(|(width, height)| Pixmap::new(width, height).unwrap().encode_png().unwrap());
     // With another byte somewhere, or cut.
-    let bent = (whole, any::<prop::sample::Index>(), any::<u8>(), any::<bool>());
+    let bent = (
+        whole,
+        any::<prop::sample::Index>(),
+        any::<u8>(),
+        any::<bool>(),
+    );
     bent.prop_map(|(mut png, at, byte, cut)| {
         let at = at.index(png.len());
         png[at] = byte;
@@ -291,17 +368,26 @@ fn png() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn absurd() -> impl Strategy<Value = Operation> {
-    let text = (point(), anchor(), ".{0,40}", length(), colour(), prop::option::of(colour()))
-        .prop_map(|(at, anchor, content, size, colour, other)| Operation::Text {
-            at,
-            anchor,
-            content,
-            size,
-            colour,
-            background: other,
-            outline: other,
-            font: String::new(),
-        });
+    let text = (
+        point(),
+        anchor(),
+        ".{0,40}",
+        length(),
+        colour(),
+        prop::option::of(colour()),
+    )
+        .prop_map(
+            |(at, anchor, content, size, colour, other)| Operation::Text {
+                at,
+                anchor,
+                content,
+                size,
+                colour,
+                background: other,
+                outline: other,
+                font: String::new(),
+            },
+        );
     let rectangle = (point(), point(), prop::option::of(colour()), length()).prop_map(
         |(from, to, colour, width)| Operation::Rectangle {
             from,
@@ -333,7 +419,7 @@ proptest! {
     ) {
         let picture = size(2 * width, 2 * height);
         let mut canvas = Canvas::new(picture, Color::rgb(90, 10, 200));
-        let plate = raster().draw(picture, &operations);
+        let plate = raster().draw(ground(2 * width, 2 * height), &operations);
         plate.blend(&mut canvas);
         let pixels: usize = plate.tiles.iter().map(|tile| tile.area()).sum();
         prop_assert!(pixels <= (picture.width() * picture.height()) as usize);

@@ -10,6 +10,7 @@ const WANTED: Wanted = Wanted {
     fps: 15,
     bitrate: 2_000_000,
     key_interval: Duration::from_secs(1),
+    controls: Vec::new(),
 };
 
 /// The pictures of one run through the file, and of what comes after the break the first.

@@ -13,6 +13,7 @@ use std::{
 use v4l::{v4l_sys as sys, v4l2::vidioc};
 
 use super::{
+    coding::Coding,
     device::Device,
     ioctl::{Argument, Request, ioctl},
     offer::CAPTURE,
@@ -22,7 +23,10 @@ use crate::time::Monotonic;
 
 /// How many buffers to ask for: a quarter of a second at 30 pictures a second, for a thread that is kept from running.
 /// Coded pictures are small.
-const BUFFERS: u32 = 8;
+const CODED_BUFFERS: u32 = 8;
+
+/// Raw ones are large, and one that comes late is better left out than waited for: there is no reference to it.
+const RAW_BUFFERS: u32 = 4;
 
 /// A device that streams. Dropping it stops the stream, frees the buffers and closes the device, whatever state it is
 /// in.
@@ -51,7 +55,10 @@ impl Queue {
     /// Maps the device's buffers, hands them all to the driver and starts the stream.
     pub(super) fn start(device: Device) -> io::Result<Self> {
         let mut request = sys::v4l2_requestbuffers {
-            count: BUFFERS,
+            count: match device.settings.coding {
+                Coding::H264 => CODED_BUFFERS,
+                Coding::Raw(_) => RAW_BUFFERS,
+            },
             type_: CAPTURE,
             memory: sys::v4l2_memory_V4L2_MEMORY_MMAP,
             ..Argument::zeroed()

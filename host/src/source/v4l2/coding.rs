@@ -1,26 +1,62 @@
 //! Pixel formats, and which of them we take.
 
-/// How pictures come out of a device, best first. Raw formats will follow here, for the host to encode.
+use std::fmt;
+
+use crate::studio::Pixels;
+
+/// How pictures come out of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     /// One access unit a buffer, Annex B.
     H264,
+    /// One picture a buffer, for the host to encode.
+    Raw(Pixels),
 }
 
 impl Coding {
-    const PREFERRED: [Self; 1] = [Self::H264];
+    /// All that we take. Where nothing else tells them apart, the first is the best: it costs the least to turn into
+    /// what an encoder takes. A JPEG has to be decoded, and was damaged by being encoded; grey lacks something.
+    pub(super) const ALL: [Self; 8] = [
+        Self::H264,
+        Self::Raw(Pixels::Yu12),
+        Self::Raw(Pixels::Yv12),
+        Self::Raw(Pixels::Nv12),
+        Self::Raw(Pixels::Yuyv),
+        Self::Raw(Pixels::Uyvy),
+        Self::Raw(Pixels::Mjpg),
+        Self::Raw(Pixels::Grey),
+    ];
 
     pub(super) fn fourcc(self) -> FourCc {
-        match self {
-            Self::H264 => FourCc(*b"H264"),
-        }
+        FourCc(*match self {
+            Self::H264 => b"H264",
+            Self::Raw(Pixels::Nv12) => b"NV12",
+            Self::Raw(Pixels::Yu12) => b"YU12",
+            Self::Raw(Pixels::Yv12) => b"YV12",
+            Self::Raw(Pixels::Yuyv) => b"YUYV",
+            Self::Raw(Pixels::Uyvy) => b"UYVY",
+            Self::Raw(Pixels::Grey) => b"GREY",
+            Self::Raw(Pixels::Mjpg) => b"MJPG",
+        })
     }
 
-    /// What to take from a device that offers `offered`.
-    pub(super) fn choose(offered: &[FourCc]) -> Option<Self> {
-        Self::PREFERRED
-            .into_iter()
-            .find(|coding| offered.contains(&coding.fourcc()))
+    /// The one with this code, if we take it.
+    pub(super) fn of(code: FourCc) -> Option<Self> {
+        Self::ALL.into_iter().find(|coding| coding.fourcc() == code)
+    }
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(super) fn rank(self) -> usize {
+        Self::ALL
+            .iter()
+            .position(|&coding| coding == self)
+            .expect("all codings are listed")
+    }
+}
+
+impl fmt::Display for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fourcc().fmt(f)
     }
 }
 
@@ -34,8 +70,8 @@ impl FourCc {
     }
 }
 
-impl std::fmt::Display for FourCc {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The top bit of a code says big-endian; codes end in blanks ("VP9 " hasn't, "Y16 " has).
         for byte in self.0 {
             match byte & 0x7f {
@@ -53,15 +89,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h264_is_taken_wherever_it_stands_in_the_list() {
-        let codes =
-            |codes: &[&[u8; 4]]| codes.iter().map(|code| FourCc(**code)).collect::<Vec<_>>();
-        assert_eq!(
-            Coding::choose(&codes(&[b"YUYV", b"MJPG", b"H264"])),
-            Some(Coding::H264)
-        );
-        assert_eq!(Coding::choose(&codes(&[b"YUYV", b"MJPG"])), None);
-        assert_eq!(Coding::choose(&[]), None);
+    fn what_we_take_is_known_by_its_code() {
+        for coding in Coding::ALL {
+            assert_eq!(Coding::of(coding.fourcc()), Some(coding));
+        }
+        assert_eq!(Coding::of(FourCc(*b"RGB3")), None);
     }
 
     #[test]

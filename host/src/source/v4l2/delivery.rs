@@ -18,9 +18,7 @@ use crate::{
 pub(super) struct Delivery {
     events: mpsc::Sender<Event>,
     damage: watch::Sender<Damage>,
-    /// What we lost, and what readers lost that are no more.
-    counted: Damage,
-    /// What the present reader lost.
+    /// What the present reader lost, as far as it is counted.
     loss: Loss,
     /// One was dropped: nothing goes out before an IDR picture.
     until_idr: bool,
@@ -31,7 +29,6 @@ impl Delivery {
         Self {
             events,
             damage,
-            counted: Damage::default(),
             loss: Loss::default(),
             until_idr: false,
         }
@@ -65,24 +62,28 @@ impl Delivery {
     }
 
     fn late(&mut self) {
-        self.counted.late_units += 1;
-        self.damaged();
+        self.damage.send_modify(|damage| {
+            damage.late_units += 1;
+            damage.dropped_units += 1;
+        });
     }
 
     /// Counts a picture that never came out of the device, or came out broken.
     pub(super) fn damaged(&mut self) {
-        self.counted.dropped_units += 1;
-        self.publish();
+        self.damage.send_modify(|damage| damage.dropped_units += 1);
     }
 
     /// Takes note of all that the present reader has lost. True if there is more of it than the last time.
     pub(super) fn loss(&mut self, loss: Loss) -> bool {
-        let more = loss != self.loss;
-        if more {
-            self.loss = loss;
-            self.publish();
+        let before = std::mem::replace(&mut self.loss, loss);
+        if loss == before {
+            return false;
         }
-        more
+        self.damage.send_modify(|damage| {
+            damage.dropped_units += loss.dropped_units.saturating_sub(before.dropped_units);
+            damage.bad_nals += loss.bad_nals.saturating_sub(before.bad_nals);
+        });
+        true
     }
 
     /// The device is lost. False if nobody wants to know. Waits for its turn: there are no pictures to miss.
@@ -92,24 +93,9 @@ impl Delivery {
 
     /// The device is back, with a new reader.
     pub(super) fn came_back(&mut self) {
-        self.counted = self.total();
-        self.counted.restarts += 1;
         self.loss = Loss::default();
         self.until_idr = false;
-        self.publish();
-    }
-
-    fn total(&self) -> Damage {
-        Damage {
-            dropped_units: self.counted.dropped_units + self.loss.dropped_units,
-            late_units: self.counted.late_units,
-            bad_nals: self.counted.bad_nals + self.loss.bad_nals,
-            restarts: self.counted.restarts,
-        }
-    }
-
-    fn publish(&self) {
-        self.damage.send_replace(self.total());
+        self.damage.send_modify(|damage| damage.restarts += 1);
     }
 }
 

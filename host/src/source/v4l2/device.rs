@@ -6,18 +6,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode as FileMode, OFlags};
 use v4l::{v4l_sys as sys, v4l2::vidioc};
 
 use super::{
-    coding::Coding,
+    choice::{Mode, choose, explain},
+    coding::{Coding, FourCc},
     control::{self, Controls},
     error::OpenError,
-    format::{Interval, Size},
+    format::{Interval, Size, two_places},
     ioctl::{Argument, ioctl},
-    offer::{formats, set_interval, set_size},
+    knobs,
+    offer::{formats, modes, set_format, set_interval},
 };
-use crate::source::Wanted;
+use crate::{
+    source::Wanted,
+    studio::{Layout, Openh264},
+};
 
 /// A camera that is open and set up.
 #[derive(Debug)]
@@ -34,7 +39,10 @@ pub(super) struct Device {
 /// What a camera agreed to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Settings {
+    pub(super) coding: Coding,
     pub(super) size: Size,
+    /// What its buffers hold, if that is for us to encode.
+    pub(super) layout: Option<Layout>,
     /// `None` if it doesn't say.
     pub(super) interval: Option<Interval>,
     /// What its encoder took.
@@ -42,63 +50,59 @@ pub(super) struct Settings {
 }
 
 impl Device {
-    /// Opens the camera at `path` and makes it as `wanted` as it can be.
-    pub(super) fn open(path: &Path, wanted: &Wanted) -> Result<Self, OpenError> {
+    /// Opens the camera at `path` and makes it as `wanted` as it can be; `raw` if its pictures have to be encoded here.
+    pub(super) fn open(path: &Path, wanted: &Wanted, raw: bool) -> Result<Self, OpenError> {
         let refused = |doing: &'static str| move |error| OpenError::of(path, doing, error);
-        let fd = rustix::fs::open(
-            path,
-            OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|errno| OpenError::of(path, "open it", errno.into()))?;
-
-        let mut capability = sys::v4l2_capability::zeroed();
-        ioctl(fd.as_fd(), vidioc::VIDIOC_QUERYCAP, &mut capability)
-            .map_err(|error| not_video(path, "ask what it is", error))?;
-        let card = text(&capability.card);
-        let driver = text(&capability.driver);
-        if let Some(what) = not_a_camera(capability.capabilities, capability.device_caps) {
-            let path = path.to_owned();
-            return Err(OpenError::NotCapture { path, card, what });
-        }
-
-        let offered = formats(fd.as_fd()).map_err(refused("list its formats"))?;
-        let Some(coding) = Coding::choose(&offered) else {
-            let path = path.to_owned();
-            return Err(if offered.is_empty() {
-                OpenError::NoFormat { path, card }
-            } else {
-                OpenError::NoH264 {
-                    path,
-                    card,
-                    driver,
-                    offered: offered.iter().map(ToString::to_string).collect(),
-                }
-            });
+        let Node { fd, card, driver } = Node::open(path)?;
+        let modes = modes(fd.as_fd(), wanted).map_err(refused("list its formats"))?;
+        let Some(mode) = choose(&modes, wanted, raw) else {
+            let offered = formats(fd.as_fd()).map_err(refused("list its formats"))?;
+            return Err(unusable(path, card, driver, &offered, raw));
         };
-        let size = set_size(fd.as_fd(), coding, wanted).map_err(refused("set its picture size"))?;
-        let interval = set_interval(fd.as_fd(), coding, size, wanted.fps);
+        let taken =
+            set_format(fd.as_fd(), mode, wanted).map_err(refused("set its picture size"))?;
+        for (name, value) in &wanted.controls {
+            // What one is set to may decide whether another can be set.
+            let controls = knobs::list(fd.as_fd());
+            knobs::set(fd.as_fd(), &controls, name, value).map_err(|error| OpenError::Control {
+                path: path.to_owned(),
+                error,
+            })?;
+        }
+        let interval = set_interval(fd.as_fd(), mode.coding, taken.size, wanted.fps);
         let rate = interval.map_or(f64::from(wanted.fps), Interval::rate);
-        let controls = control::set_up(fd.as_fd(), wanted, rate);
-
         let device = Self {
-            fd,
             path: path.to_owned(),
             card,
             driver,
             settings: Settings {
-                size,
+                coding: mode.coding,
+                size: taken.size,
+                layout: taken.layout,
                 interval,
-                controls,
+                controls: match mode.coding {
+                    Coding::H264 => control::set_up(fd.as_fd(), wanted, rate),
+                    Coding::Raw(_) => Controls::default(),
+                },
             },
+            fd,
+        };
+        device.tell(&modes, mode, wanted);
+        Ok(device)
+    }
+
+    /// Says in the log what was chosen, and what came of it.
+    fn tell(&self, modes: &[Mode], mode: Mode, wanted: &Wanted) {
+        let how = match self.settings.layout {
+            None => self.settings.controls.to_string(),
+            Some(layout) => format!("colours are {}", layout.colors),
         };
         tracing::info!(
-            "{}: {}{}",
-            device.name(),
-            device.settings.controls,
-            difference(&device.settings, wanted)
+            "{} {}: {how}{}",
+            self.name(),
+            explain(modes, mode, wanted),
+            difference(&self.settings, wanted)
         );
-        Ok(device)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -122,21 +126,21 @@ impl std::fmt::Display for Device {
         let Size { width, height } = self.settings.size;
         write!(
             f,
-            "{} ({}, {}), H264 {width}x{height}",
+            "{} ({}, {}), {} {width}x{height}",
             self.path.display(),
             self.card,
-            self.driver
+            self.driver,
+            self.settings.coding
         )?;
         match self.settings.interval {
-            Some(interval) => write!(f, " at {}/s", two_places(interval.rate())),
-            None => write!(f, " at a rate it doesn't tell"),
+            Some(interval) => write!(f, " at {}/s", two_places(interval.rate()))?,
+            None => write!(f, " at a rate it doesn't tell")?,
+        }
+        match self.settings.coding {
+            Coding::H264 => Ok(()),
+            Coding::Raw(_) => write!(f, ", encoded by {}", Openh264::NAME),
         }
     }
-}
-
-/// 30, 29.97
-fn two_places(rate: f64) -> f64 {
-    (rate * 100.0).round() / 100.0
 }
 
 /// What of the size and the rate isn't as it was wanted, for the log.
@@ -161,6 +165,66 @@ fn difference(settings: &Settings, wanted: &Wanted) -> String {
     text
 }
 
+/// A V4L2 device that captures video.
+pub(super) struct Node {
+    pub(super) fd: OwnedFd,
+    /// The device's name.
+    pub(super) card: String,
+    pub(super) driver: String,
+}
+
+impl Node {
+    /// Opens it, and finds out what it is.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let fd = rustix::fs::open(
+            path,
+            OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            FileMode::empty(),
+        )
+        .map_err(|errno| OpenError::of(path, "open it", errno.into()))?;
+        let mut capability = sys::v4l2_capability::zeroed();
+        ioctl(fd.as_fd(), vidioc::VIDIOC_QUERYCAP, &mut capability)
+            .map_err(|error| not_video(path, "ask what it is", error))?;
+        let card = text(&capability.card);
+        let driver = text(&capability.driver);
+        match not_a_camera(&driver, capability.capabilities, capability.device_caps) {
+            Some(what) => Err(OpenError::NotCapture {
+                path: path.to_owned(),
+                card,
+                what,
+            }),
+            None => Ok(Self { fd, card, driver }),
+        }
+    }
+}
+
+/// Whether there is a camera that encodes H.264.
+pub(super) fn encodes(path: &Path) -> bool {
+    let h264 = Coding::H264.fourcc();
+    Node::open(path)
+        .ok()
+        .and_then(|node| formats(node.fd.as_fd()).ok())
+        .is_some_and(|formats| formats.contains(&h264))
+}
+
+/// Why none of its formats will do.
+fn unusable(path: &Path, card: String, driver: String, offered: &[FourCc], raw: bool) -> OpenError {
+    let path = path.to_owned();
+    let offered: Vec<_> = offered.iter().map(ToString::to_string).collect();
+    if offered.is_empty() {
+        OpenError::NoFormat { path, card }
+    } else if raw && offered.contains(&Coding::H264.to_string()) {
+        OpenError::OnlyCoded { path, card }
+    } else {
+        OpenError::NoKnownFormat {
+            path,
+            card,
+            driver,
+            offered,
+        }
+    }
+}
+
 /// The error of the first call to a file: nearly any errno means that it isn't a device of this kind.
 fn not_video(path: &Path, doing: &'static str, error: io::Error) -> OpenError {
     match error.kind() {
@@ -171,8 +235,11 @@ fn not_video(path: &Path, doing: &'static str, error: io::Error) -> OpenError {
     }
 }
 
-/// What a device with these capabilities is, if it's no camera that we can use.
-fn not_a_camera(whole: u32, node: u32) -> Option<&'static str> {
+/// Inputs and formats are set up through the media controller (videodev2.h since Linux 5.9).
+const V4L2_CAP_IO_MC: u32 = 0x2000_0000;
+
+/// What a device of this driver with these capabilities is, if it's no camera that we can use.
+fn not_a_camera(driver: &str, whole: u32, node: u32) -> Option<&'static str> {
     // The capabilities of the node, unless the driver is too old to tell them from the whole device's.
     let capabilities = if whole & sys::V4L2_CAP_DEVICE_CAPS != 0 {
         node
@@ -180,8 +247,16 @@ fn not_a_camera(whole: u32, node: u32) -> Option<&'static str> {
         whole
     };
     let has = |flag| capabilities & flag != 0;
-    if has(sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE) {
+    // The image processors of Raspberry Pis don't say that they are none.
+    if has(sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE)
+        || ["bcm2835-isp", "pispbe"].contains(&driver)
+    {
         Some("it converts pictures of other devices")
+    } else if has(V4L2_CAP_IO_MC) {
+        Some(
+            "until another program (libcamera) has set its parts up: a Raspberry Pi's camera is used with \
+             --source 'exec:rpicam-vid -t 0 --inline --flush -o -'",
+        )
     } else if has(sys::V4L2_CAP_VIDEO_CAPTURE) {
         (!has(sys::V4L2_CAP_STREAMING)).then_some("at least not through memory-mapped buffers")
     } else if has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
@@ -196,7 +271,7 @@ fn not_a_camera(whole: u32, node: u32) -> Option<&'static str> {
 }
 
 /// Zero-terminated text, of any encoding.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
         .position(|&byte| byte == 0)
@@ -216,7 +291,7 @@ mod tests {
             | sys::V4L2_CAP_VIDEO_CAPTURE
             | sys::V4L2_CAP_META_CAPTURE
             | sys::V4L2_CAP_STREAMING;
-        let node = |flags| not_a_camera(whole, flags | sys::V4L2_CAP_STREAMING);
+        let node = |flags| not_a_camera("uvcvideo", whole, flags | sys::V4L2_CAP_STREAMING);
         assert_eq!(node(sys::V4L2_CAP_VIDEO_CAPTURE), None);
         assert_eq!(
             node(sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_OUTPUT),
@@ -229,19 +304,24 @@ mod tests {
             "the second node of every USB camera"
         );
         assert!(node(sys::V4L2_CAP_VIDEO_M2M).is_some());
+        assert!(node(sys::V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_IO_MC).is_some());
+        let capture = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_STREAMING;
+        assert!(not_a_camera("bcm2835-isp", whole, capture).is_some());
         assert!(node(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE).is_some());
-        assert!(not_a_camera(whole, sys::V4L2_CAP_VIDEO_CAPTURE).is_some());
+        assert!(not_a_camera("uvcvideo", whole, sys::V4L2_CAP_VIDEO_CAPTURE).is_some());
     }
 
     #[test]
     fn an_old_driver_that_tells_no_capabilities_of_the_node_is_judged_by_those_of_the_device() {
         let whole = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_STREAMING;
-        assert_eq!(not_a_camera(whole, 0), None);
+        assert_eq!(not_a_camera("uvcvideo", whole, 0), None);
     }
 
     #[test]
     fn a_camera_that_gives_something_else_is_told_in_the_log() {
         let settings = Settings {
+            coding: Coding::H264,
+            layout: None,
             size: Size {
                 width: 640,
                 height: 480,
@@ -258,6 +338,7 @@ mod tests {
             fps,
             bitrate: 2_000_000,
             key_interval: Duration::from_secs(1),
+            controls: Vec::new(),
         };
         assert_eq!(
             difference(&settings, &wanted(1280, 720, 30)),
@@ -288,13 +369,15 @@ mod tests {
             fps: 30,
             bitrate: 1_000_000,
             key_interval: Duration::from_secs(1),
+            controls: Vec::new(),
         };
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Device::open(file.path(), &wanted).unwrap_err();
+        let error = Device::open(file.path(), &wanted, false).unwrap_err();
         assert!(matches!(error, OpenError::NotVideo { .. }), "{error}");
-        let error = Device::open(Path::new("/dev/null"), &wanted).unwrap_err();
+        let error = Device::open(Path::new("/dev/null"), &wanted, false).unwrap_err();
         assert!(matches!(error, OpenError::NotVideo { .. }), "{error}");
-        let error = Device::open(Path::new("/dev/there-is-no-such-camera"), &wanted).unwrap_err();
+        let error =
+            Device::open(Path::new("/dev/there-is-no-such-camera"), &wanted, false).unwrap_err();
         assert!(matches!(error, OpenError::Missing { .. }), "{error}");
     }
 }

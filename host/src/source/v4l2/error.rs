@@ -2,6 +2,8 @@ use std::{io, path::PathBuf};
 
 use rustix::io::Errno;
 
+use super::knobs::ControlError;
+
 /// Why a device can't be a source. The messages are for the person at the terminal: what is wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
@@ -58,9 +60,12 @@ pub(super) enum OpenError {
         /// What it is instead.
         what: &'static str,
     },
-    /// A camera without H.264.
-    #[error("{} ({card}) offers {} but not H.264{}", path.display(), offers(offered), advice(driver))]
-    NoH264 {
+    /// A camera with formats that are all unknown here.
+    #[error(
+        "{} ({card}) offers {}; what can be used is H264, YU12, YV12, NV12, YUYV, UYVY, MJPG and GREY{}",
+        path.display(), offers(offered), advice(driver)
+    )]
+    NoKnownFormat {
         /// The node.
         path: PathBuf,
         /// The device's name.
@@ -69,6 +74,18 @@ pub(super) enum OpenError {
         driver: String,
         /// Four-character codes.
         offered: Vec<String>,
+    },
+    /// A camera whose pictures come encoded, and have to be drawn on.
+    #[error(
+        "{} ({card}) only gives pictures that it has encoded itself, which can't be drawn on, and something must be \
+         drawn on each of them (a mask): use a camera that gives raw pictures, or leave out what must be drawn",
+        path.display()
+    )]
+    OnlyCoded {
+        /// The node.
+        path: PathBuf,
+        /// The device's name.
+        card: String,
     },
     /// It will say what it offers once it has something.
     #[error(
@@ -80,6 +97,22 @@ pub(super) enum OpenError {
         path: PathBuf,
         /// The device's name.
         card: String,
+    },
+    /// The pictures can't be encoded.
+    #[error("{} gives pictures that can't be encoded here: {why}; ask for others with --size, --fps or --bitrate", path.display())]
+    Unencodable {
+        /// The node.
+        path: PathBuf,
+        /// What is wrong with them.
+        why: String,
+    },
+    /// A control can't be set as the configuration has it.
+    #[error("{}: {error} (in [stream.controls]; `picam-host cameras` shows all)", path.display())]
+    Control {
+        /// The node.
+        path: PathBuf,
+        /// What is wrong.
+        error: ControlError,
     },
     /// Anything else the kernel says.
     #[error("{}: can't {doing}: {error}", path.display())]
@@ -121,7 +154,7 @@ fn offers(codes: &[String]) -> String {
     }
 }
 
-/// Where the H.264 is to come from instead, by driver.
+/// Where pictures are to come from instead, by driver.
 fn advice(driver: &str) -> &'static str {
     match driver {
         // The camera connector of a Raspberry Pi under libcamera: raw Bayer data, useless without its pipeline.
@@ -129,8 +162,8 @@ fn advice(driver: &str) -> &'static str {
             ": a Raspberry Pi's camera is used with --source 'exec:rpicam-vid -t 0 --inline --flush -o -'"
         }
         _ => {
-            ": some cameras have H.264 on another node (`ls /dev/video*`); \
-             until this program encodes by itself, --source 'exec:ffmpeg …' can do it"
+            ": some cameras have others on another node (`ls /dev/video*`), and --source 'exec:ffmpeg …' takes nearly \
+             everything"
         }
     }
 }
@@ -168,9 +201,9 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_without_h264_is_told_by_what_it_has() {
+    fn a_camera_without_a_known_format_is_told_by_what_it_has() {
         let error = |driver: &str, offered: &[&str]| {
-            OpenError::NoH264 {
+            OpenError::NoKnownFormat {
                 path: "/dev/video0".into(),
                 card: "Cheap Cam".into(),
                 driver: driver.into(),
@@ -179,10 +212,11 @@ mod tests {
             .to_string()
         };
         assert!(
-            error("uvcvideo", &["YUYV", "MJPG"])
-                .starts_with("/dev/video0 (Cheap Cam) offers YUYV, MJPG but not H.264: some")
+            error("uvcvideo", &["RGB3", "HEVC"]).starts_with(
+                "/dev/video0 (Cheap Cam) offers RGB3, HEVC; what can be used is H264, "
+            )
         );
         assert!(error("unicam", &["pRAA"]).contains("exec:rpicam-vid"));
-        assert!(error("vivid", &["YUYV"; 73]).contains(", YUYV and 65 more but not H.264"));
+        assert!(error("vivid", &["RGB3"; 73]).contains(", RGB3 and 65 more; what"));
     }
 }

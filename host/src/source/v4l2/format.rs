@@ -54,6 +54,11 @@ impl Interval {
     }
 }
 
+/// 30, 29.97
+pub(super) fn two_places(rate: f64) -> f64 {
+    (rate * 100.0).round() / 100.0
+}
+
 /// The size to ask for: the wanted one if there is one, else the largest that fits within it, else the smallest of all.
 /// `None` when nothing is known of the camera: ask for what is wanted and see.
 pub(super) fn nearest_size(offered: &[Sizes], wanted: Size) -> Option<Size> {

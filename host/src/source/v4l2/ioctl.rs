@@ -39,6 +39,8 @@ unsafe impl Argument for sys::v4l2_frmivalenum {}
 unsafe impl Argument for sys::v4l2_streamparm {}
 // SAFETY: integers and arrays of them.
 unsafe impl Argument for sys::v4l2_queryctrl {}
+// SAFETY: integers, and a union of integers and arrays of them.
+unsafe impl Argument for sys::v4l2_querymenu {}
 // SAFETY: integers.
 unsafe impl Argument for sys::v4l2_control {}
 // SAFETY: integers and arrays of them.

@@ -5,11 +5,17 @@ use std::{io, os::fd::BorrowedFd};
 use v4l::{v4l_sys as sys, v4l2::vidioc};
 
 use super::{
+    choice::Mode,
     coding::{Coding, FourCc},
+    colorimetry,
+    device::text,
     format::{Interval, Intervals, Size, Sizes, nearest_interval, nearest_size},
     ioctl::{Argument, ioctl},
 };
-use crate::source::Wanted;
+use crate::{
+    source::Wanted,
+    studio::{Layout, Pixels},
+};
 
 /// The buffer type of all that we do. (Cameras that encode H.264 with the multi-planar interface don't exist in the
 /// mainline kernel; memory-to-memory encoders do, and are no cameras.)
@@ -32,6 +38,12 @@ fn list<T>(mut item: impl FnMut(u32) -> io::Result<T>) -> io::Result<Vec<T>> {
 
 /// The pixel formats that a device offers.
 pub(super) fn formats(fd: BorrowedFd<'_>) -> io::Result<Vec<FourCc>> {
+    let formats = described_formats(fd)?.into_iter();
+    Ok(formats.map(|(code, _)| code).collect())
+}
+
+/// The pixel formats that a device offers, and what it says about them.
+pub(super) fn described_formats(fd: BorrowedFd<'_>) -> io::Result<Vec<(FourCc, String)>> {
     list(|index| {
         let mut format = sys::v4l2_fmtdesc {
             index,
@@ -39,15 +51,37 @@ pub(super) fn formats(fd: BorrowedFd<'_>) -> io::Result<Vec<FourCc>> {
             ..Argument::zeroed()
         };
         ioctl(fd, vidioc::VIDIOC_ENUM_FMT, &mut format)?;
-        Ok(FourCc(format.pixelformat.to_le_bytes()))
+        let code = FourCc(format.pixelformat.to_le_bytes());
+        Ok((code, text(&format.description)))
     })
 }
 
-fn sizes(fd: BorrowedFd<'_>, coding: Coding) -> io::Result<Vec<Sizes>> {
+/// For each format that we take, what comes nearest to what is wanted.
+pub(super) fn modes(fd: BorrowedFd<'_>, wanted: &Wanted) -> io::Result<Vec<Mode>> {
+    let wanted_size = Size {
+        width: wanted.width,
+        height: wanted.height,
+    };
+    let codings = formats(fd)?.into_iter().filter_map(Coding::of);
+    codings
+        .map(|coding| {
+            let size = nearest_size(&sizes(fd, coding.fourcc())?, wanted_size);
+            let intervals = intervals(fd, coding.fourcc(), size.unwrap_or(wanted_size))?;
+            Ok(Mode {
+                coding,
+                size,
+                interval: nearest_interval(&intervals, wanted.fps),
+            })
+        })
+        .collect()
+}
+
+/// The sizes of a format.
+pub(super) fn sizes(fd: BorrowedFd<'_>, code: FourCc) -> io::Result<Vec<Sizes>> {
     list(|index| {
         let mut size = sys::v4l2_frmsizeenum {
             index,
-            pixel_format: coding.fourcc().number(),
+            pixel_format: code.number(),
             ..Argument::zeroed()
         };
         ioctl(fd, vidioc::VIDIOC_ENUM_FRAMESIZES, &mut size)?;
@@ -72,11 +106,16 @@ fn sizes(fd: BorrowedFd<'_>, coding: Coding) -> io::Result<Vec<Sizes>> {
     })
 }
 
-fn intervals(fd: BorrowedFd<'_>, coding: Coding, size: Size) -> io::Result<Vec<Intervals>> {
+/// The rates of a format at a size.
+pub(super) fn intervals(
+    fd: BorrowedFd<'_>,
+    code: FourCc,
+    size: Size,
+) -> io::Result<Vec<Intervals>> {
     list(|index| {
         let mut interval = sys::v4l2_frmivalenum {
             index,
-            pixel_format: coding.fourcc().number(),
+            pixel_format: code.number(),
             width: size.width,
             height: size.height,
             ..Argument::zeroed()
@@ -101,13 +140,19 @@ fn fraction(fraction: sys::v4l2_fract) -> Interval {
     }
 }
 
+/// What a device agreed to, and what its buffers hold then if that is for us to encode.
+pub(super) struct Taken {
+    pub(super) size: Size,
+    pub(super) layout: Option<Layout>,
+}
+
 /// Sets format and size; the driver may give another size.
-pub(super) fn set_size(fd: BorrowedFd<'_>, coding: Coding, wanted: &Wanted) -> io::Result<Size> {
-    let wanted = Size {
+pub(super) fn set_format(fd: BorrowedFd<'_>, mode: Mode, wanted: &Wanted) -> io::Result<Taken> {
+    let asked = mode.size.unwrap_or(Size {
         width: wanted.width,
         height: wanted.height,
-    };
-    let asked = nearest_size(&sizes(fd, coding)?, wanted).unwrap_or(wanted);
+    });
+    let code = mode.coding.fourcc();
     let mut format = sys::v4l2_format {
         type_: CAPTURE,
         ..Argument::zeroed()
@@ -115,25 +160,46 @@ pub(super) fn set_size(fd: BorrowedFd<'_>, coding: Coding, wanted: &Wanted) -> i
     format.fmt.pix = sys::v4l2_pix_format {
         width: asked.width,
         height: asked.height,
-        pixelformat: coding.fourcc().number(),
-        field: sys::v4l2_field_V4L2_FIELD_ANY,
+        pixelformat: code.number(),
+        field: match mode.coding {
+            Coding::H264 => sys::v4l2_field_V4L2_FIELD_ANY,
+            // Whole pictures, if it has them.
+            Coding::Raw(_) => sys::v4l2_field_V4L2_FIELD_NONE,
+        },
         // SAFETY: integers, and a union of integers.
         ..unsafe { std::mem::zeroed() }
     };
     ioctl(fd, vidioc::VIDIOC_S_FMT, &mut format)?;
     // SAFETY: the driver fills this reading of the union for a capture buffer type.
     let taken = unsafe { format.fmt.pix };
-    if taken.pixelformat != coding.fourcc().number() {
+    if taken.pixelformat != code.number() {
         return Err(io::Error::other(format!(
-            "it lists {} but takes {} when asked for it",
-            coding.fourcc(),
+            "it lists {code} but takes {} when asked for it",
             FourCc(taken.pixelformat.to_le_bytes())
         )));
     }
-    Ok(Size {
+    Ok(Taken {
+        size: Size {
+            width: taken.width,
+            height: taken.height,
+        },
+        layout: match mode.coding {
+            Coding::H264 => None,
+            Coding::Raw(pixels) => Some(layout(pixels, &taken)),
+        },
+    })
+}
+
+fn layout(pixels: Pixels, taken: &sys::v4l2_pix_format) -> Layout {
+    // SAFETY: both readings of the union are integers.
+    let encoding = unsafe { taken.__bindgen_anon_1.ycbcr_enc };
+    Layout {
+        pixels,
         width: taken.width,
         height: taken.height,
-    })
+        stride: taken.bytesperline,
+        colors: colorimetry::colors(taken.colorspace, encoding, taken.quantization),
+    }
 }
 
 /// Sets the rate; returns what the driver gives. A camera may have no say in it (a capture card), which is fine.
@@ -143,10 +209,11 @@ pub(super) fn set_interval(
     size: Size,
     fps: u32,
 ) -> Option<Interval> {
-    let asked = nearest_interval(&intervals(fd, coding, size).ok()?, fps).unwrap_or(Interval {
-        numerator: 1,
-        denominator: fps,
-    });
+    let asked =
+        nearest_interval(&intervals(fd, coding.fourcc(), size).ok()?, fps).unwrap_or(Interval {
+            numerator: 1,
+            denominator: fps,
+        });
     let mut parameters = sys::v4l2_streamparm {
         type_: CAPTURE,
         ..Argument::zeroed()

@@ -4,26 +4,26 @@ use std::{
     collections::BTreeSet,
     io,
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    capture::{Filled, Queue},
+    capture::Queue,
     comeback::Appearance,
-    control,
     delivery::Delivery,
     device::Device,
     error::OpenError,
-    stamp::Stamps,
+    panel::CameraControls,
+    session::{Outcome, Raw, Session},
     wake::{Orders, Woken},
 };
 use crate::{
-    h264,
-    source::{Damage, Event, Picture, Wanted},
-    time::Monotonic,
+    source::{Damage, Event, Wanted, encoded::Encoded},
+    studio::{Converter, Openh264, Retouch, Studio, Work},
 };
 
 /// Without a buffer for this long, the stream is started anew; without one for as long again, the device is opened
@@ -39,9 +39,17 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Worker {
     path: PathBuf,
     wanted: Wanted,
+    controls: CameraControls,
+    /// Its pictures have to be encoded here.
+    raw: bool,
     orders: Orders,
     delivery: Delivery,
     silence: Duration,
+    sink: Arc<Encoded>,
+    /// Where raw pictures go, once there were any. It stays: whoever draws on them knows no other camera.
+    studio: Option<Arc<Studio>>,
+    /// For the studio.
+    retouch: Option<Box<dyn Retouch>>,
 }
 
 /// How a stream came to its end.
@@ -59,25 +67,79 @@ enum End {
 
 impl Worker {
     pub(super) fn new(
-        path: PathBuf,
-        wanted: Wanted,
+        path: &Path,
+        wanted: &Wanted,
+        controls: CameraControls,
+        retouch: Option<Box<dyn Retouch>>,
         events: mpsc::Sender<Event>,
         key_frames: watch::Receiver<u64>,
         damage: watch::Sender<Damage>,
     ) -> io::Result<Self> {
+        let name = path.display().to_string();
         Ok(Self {
-            path,
-            wanted,
+            path: path.to_owned(),
+            wanted: wanted.clone(),
+            controls,
+            raw: must_be_raw(retouch.as_deref()),
             orders: Orders::new(events.clone(), key_frames)?,
+            sink: Arc::new(Encoded::new(name, events.clone(), damage.clone())),
             delivery: Delivery::new(events, damage),
             silence: SILENCE,
+            studio: None,
+            retouch,
         })
     }
 
+    /// Gets ready for what this device gives.
+    pub(super) fn session(&mut self, device: &Device) -> Result<Session, OpenError> {
+        let settings = &device.settings;
+        let Some(layout) = settings.layout else {
+            return Ok(Session::new(None));
+        };
+        let unencodable = |why: String| OpenError::Unencodable {
+            path: self.path.clone(),
+            why,
+        };
+        let converter = Converter::new(layout).map_err(|error| unencodable(error.to_string()))?;
+        let rate = settings.interval.map(|interval| interval.rate().round());
+        let work = Work {
+            // A float that is too large becomes `u32::MAX`.
+            fps: rate.map_or(self.wanted.fps, |rate| rate as u32),
+            bitrate: self.wanted.bitrate,
+            key_interval: self.wanted.key_interval,
+        };
+        let studio = match &self.studio {
+            Some(studio) => {
+                studio.begin_anew(work);
+                studio.clone()
+            }
+            None => {
+                // Whoever draws on the pictures doesn't look for others from now on.
+                self.raw |= self.retouch.is_some();
+                let pictures = (converter.size(), converter.colors());
+                let retouch = self.retouch.take();
+                let studio =
+                    Studio::start(Openh264::open, work, pictures, retouch, self.sink.clone())
+                        .map_err(|error| unencodable(format!("{error:#}")))?;
+                self.studio.insert(Arc::new(studio)).clone()
+            }
+        };
+        Ok(Session::new(Some(Raw {
+            converter,
+            studio,
+            sink: self.sink.clone(),
+        })))
+    }
+
     /// Runs until nobody wants the pictures any more.
-    pub(super) fn run(mut self, mut queue: Queue) {
+    pub(super) fn run(mut self, mut queue: Queue, mut session: Session) {
         loop {
-            match self.stream(queue) {
+            let end = self.stream(queue, session);
+            if let Some(studio) = &self.studio {
+                // What was captured comes before the news that nothing more will be.
+                studio.finish();
+            }
+            match end {
                 End::Unwanted => return,
                 End::Lost { reason, worked } => {
                     if !self.delivery.lost(reason) {
@@ -90,8 +152,8 @@ impl Worker {
                     }
                 }
             }
-            queue = match self.come_back() {
-                Some(queue) => queue,
+            (queue, session) = match self.come_back() {
+                Some(back) => back,
                 None => return,
             };
             self.delivery.came_back();
@@ -99,7 +161,7 @@ impl Worker {
     }
 
     /// Takes pictures until something ends it. The device is closed then.
-    fn stream(&mut self, mut queue: Queue) -> End {
+    fn stream(&mut self, mut queue: Queue, mut session: Session) -> End {
         let name = queue.device().name();
         let mut worked = false;
         macro_rules! lost {
@@ -110,7 +172,6 @@ impl Worker {
                 }
             };
         }
-        let mut session = Session::new();
         let mut deadline = Instant::now() + self.silence;
         loop {
             match self.orders.wait(queue.device().as_fd(), Some(deadline)) {
@@ -122,7 +183,10 @@ impl Worker {
                         self.silence = SILENCE;
                         session.restarted = false;
                         worked = true;
-                        self.picture(&mut session, &queue, &filled);
+                        let outcome = session.picture(&mut self.delivery, &queue, &filled);
+                        if outcome == Outcome::Over {
+                            return End::Unwanted;
+                        }
                         if let Err(error) = queue.give_back(filled) {
                             lost!("takes no buffer back: {error}");
                         }
@@ -146,10 +210,7 @@ impl Worker {
                     if let Err(error) = queue.restart() {
                         lost!("can't be started anew: {error}");
                     }
-                    session.restarted = true;
-                    session.sequence = None;
-                    // The parameter sets it knows may be the only ones that the camera ever sends.
-                    session.reader.lost();
+                    session.start_anew();
                     deadline = Instant::now() + self.silence;
                 }
                 Err(error) => lost!("can't be waited for: {error}"),
@@ -157,57 +218,8 @@ impl Worker {
         }
     }
 
-    /// From a buffer to events.
-    fn picture(&mut self, session: &mut Session, queue: &Queue, filled: &Filled) {
-        let now = Monotonic::now();
-        let (captured, distrust) = session.stamps.captured(filled.stamp, now);
-        if let Some(distrust) = distrust
-            && !session.told_distrust
-        {
-            session.told_distrust = true;
-            tracing::info!(
-                "{}: its time stamps {}; the time of arrival is used instead",
-                queue.device().name(),
-                distrust.as_str()
-            );
-        }
-        session.note_sequence(filled.sequence);
-
-        let bytes = queue.bytes(filled);
-        if filled.damaged || bytes.is_empty() {
-            // What was in it may have been a reference for all that follows.
-            session.reader.lost();
-            self.delivery.damaged();
-            session.ask_for_key_frame(queue);
-            return;
-        }
-        session.reader.push(bytes, captured);
-        if session.whole_pictures {
-            session.reader.flush();
-        }
-        let mut in_time = true;
-        while let Some(found) = session.reader.take() {
-            in_time &= self.delivery.deliver(Picture {
-                unit: found.unit,
-                captured: found.mark,
-            });
-        }
-        let loss = session.reader.loss();
-        let lost = self.delivery.loss(loss);
-        if loss.false_ends > 0 && session.whole_pictures {
-            session.whole_pictures = false;
-            tracing::warn!(
-                "{}: its buffers don't hold whole pictures; each picture now waits for the next to begin",
-                queue.device().name()
-            );
-        }
-        if lost || !in_time {
-            session.ask_for_key_frame(queue);
-        }
-    }
-
     /// Waits until the device can be taken up again; `None` when nobody wants it any more.
-    fn come_back(&mut self) -> Option<Queue> {
+    fn come_back(&mut self) -> Option<(Queue, Session)> {
         let mut told = BTreeSet::new();
         loop {
             // Before the attempt, so that nothing that happens in between is missed.
@@ -216,8 +228,13 @@ impl Worker {
                     tracing::debug!("no inotify for {}: {errno}", self.path.display());
                 })
                 .ok();
-            match take_up(&self.path, &self.wanted) {
-                Ok(queue) => return Some(queue),
+            self.wanted.controls = self.controls.kept();
+            let taken = take_up(&self.path, &self.wanted, self.raw).and_then(|queue| {
+                let session = self.session(queue.device())?;
+                Ok((queue, session))
+            });
+            match taken {
+                Ok(back) => return Some(back),
                 Err(error) => {
                     let error = error.to_string();
                     if told.insert(error.clone()) {
@@ -261,67 +278,13 @@ impl Worker {
     }
 }
 
-/// Opens a camera, sets it up and starts it.
-pub(super) fn take_up(path: &std::path::Path, wanted: &Wanted) -> Result<Queue, OpenError> {
-    let device = Device::open(path, wanted)?;
+/// Opens a camera, sets it up and starts it; `raw` if its pictures have to be encoded here.
+pub(super) fn take_up(path: &Path, wanted: &Wanted, raw: bool) -> Result<Queue, OpenError> {
+    let device = Device::open(path, wanted, raw)?;
     Queue::start(device).map_err(|error| OpenError::of(path, "start its stream", error))
 }
 
-/// What is known of a stream from its start to its end.
-struct Session {
-    /// Marks are the times of capture.
-    reader: h264::Reader<Monotonic>,
-    stamps: Stamps,
-    told_distrust: bool,
-    told_no_key_frames: bool,
-    /// The driver's count of the last buffer.
-    sequence: Option<u32>,
-    /// It was started anew, in vain so far.
-    restarted: bool,
-    /// Each buffer holds whole access units, as the kernel's description of the format promises: a picture needn't
-    /// wait for the next one to begin.
-    whole_pictures: bool,
-}
-
-impl Session {
-    fn new() -> Self {
-        Self {
-            reader: h264::Reader::new(),
-            stamps: Stamps::default(),
-            told_distrust: false,
-            told_no_key_frames: false,
-            sequence: None,
-            restarted: false,
-            whole_pictures: true,
-        }
-    }
-
-    fn ask_for_key_frame(&mut self, queue: &Queue) {
-        if !queue.device().settings.controls.key_frames_on_request {
-            return;
-        }
-        if let Err(error) = control::force_key_frame(queue.device().as_fd())
-            && !self.told_no_key_frames
-        {
-            self.told_no_key_frames = true;
-            tracing::warn!(
-                "{}: makes no key frame on request: {error}",
-                queue.device().name()
-            );
-        }
-    }
-
-    /// A gap in the driver's count is told, and nothing more. Some drivers count what the sensor gave, before the
-    /// encoder was to drop pictures to keep its rate: then nothing is amiss. Others count coded pictures, and a gap
-    /// means that one is lost which the next ones refer to; that shows in the bitstream itself (`frame_num`), where
-    /// the reader sees it without doubt.
-    fn note_sequence(&mut self, sequence: u32) {
-        if let Some(last) = self.sequence.replace(sequence) {
-            let missed = sequence.wrapping_sub(last).wrapping_sub(1);
-            // Drivers that don't count say 0 for ever; those that begin anew fall back.
-            if (1..1000).contains(&missed) {
-                tracing::debug!("the driver skipped {missed} pictures before {sequence}");
-            }
-        }
-    }
+/// Whether pictures that a camera has encoded are of no use.
+pub(super) fn must_be_raw(retouch: Option<&(dyn Retouch + 'static)>) -> bool {
+    retouch.is_some_and(Retouch::is_required)
 }

@@ -17,7 +17,9 @@ fn units(stream: &[u8]) -> Vec<AccessUnit> {
     let mut reader = Reader::new();
     reader.push(stream, ());
     reader.flush();
-    std::iter::from_fn(|| reader.take()).map(|found| found.unit).collect()
+    std::iter::from_fn(|| reader.take())
+        .map(|found| found.unit)
+        .collect()
 }
 
 /// A source that a test feeds, and what comes of it.
@@ -37,7 +39,8 @@ impl Stage {
             key_frames: KeyFrames::new().0,
             name: "camera".into(),
             description: "camera, H264".into(),
-            encodes: false,
+            encoded_here: false,
+            controls: None,
             damage,
         };
         let wanted = Wanted {
@@ -46,6 +49,7 @@ impl Stage {
             fps: 30,
             bitrate: 1_000_000,
             key_interval: Duration::from_secs(1),
+            controls: Vec::new(),
         };
         Self {
             camera,
@@ -57,7 +61,10 @@ impl Stage {
     async fn feed(&mut self, unit: AccessUnit) -> Monotonic {
         self.clock += 33_333;
         let captured = Monotonic(self.clock);
-        self.camera.send(Event::Picture(Picture { unit, captured })).await.unwrap();
+        self.camera
+            .send(Event::Picture(Picture { unit, captured }))
+            .await
+            .unwrap();
         captured
     }
 
@@ -88,7 +95,7 @@ fn viewer() -> Viewer {
 async fn pictures_keep_their_times_and_places_and_masks_are_black_in_each() {
     let mask = Mask::new(500, 500, 1_000, 1_000).unwrap();
     let mut stage = Stage::new(Some(Box::new(Masks(vec![mask]))));
-    assert!(stage.source.encodes);
+    assert!(stage.source.encoded_here);
     let (mut before, mut after) = (viewer(), viewer());
     for unit in units(BASELINE) {
         let idr = unit.idr;
@@ -116,7 +123,9 @@ async fn after_damage_nothing_is_shown_until_the_next_key_frame() {
     let mut stage = Stage::new(None);
     let mut units = units(BASELINE);
     // The beginning of its slice, and nothing of most of its macroblocks.
-    units[3].data = [&20u32.to_be_bytes()[..], &units[3].data[4..24]].concat().into();
+    units[3].data = [&20u32.to_be_bytes()[..], &units[3].data[4..24]]
+        .concat()
+        .into();
     let mut fed = Vec::new();
     for unit in units.drain(..16) {
         fed.push(stage.feed(unit).await);
@@ -135,7 +144,10 @@ async fn a_stream_for_which_there_is_no_decoder_is_lost_and_says_why() {
         stage.feed(unit).await;
     }
     let reason = stage.lost().await;
-    assert!(reason.contains("B pictures") && reason.contains("-bf 0"), "{reason}");
+    assert!(
+        reason.contains("B pictures") && reason.contains("-bf 0"),
+        "{reason}"
+    );
     // One that can be decoded is shown again; nothing of the other one was.
     let unit = units(BASELINE).remove(0);
     let captured = stage.feed(unit).await;
@@ -201,7 +213,12 @@ async fn pictures_that_take_too_long_are_left_out_and_key_frames_never() {
     }
     let wanted: Vec<_> = [0, 8, 10, 11].map(|n: usize| fed[n]).to_vec();
     assert_eq!(shown, wanted);
-    stage.source.damage.wait_for(|damage| damage.late_units == 8).await.unwrap();
+    stage
+        .source
+        .damage
+        .wait_for(|damage| damage.late_units == 8)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
