@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{self, Listen, Size},
     kit, output,
+    overlay::Mask,
     plugin::PluginSpec,
     source::SourceSpec,
     tls::TlsSpec,
@@ -65,6 +66,13 @@ pub struct Cli {
     /// Ask the encoder for this many bits a second, as in 800k or 2M [default: 2M]
     #[arg(long, value_name = "BITS", value_parser = config::bitrate)]
     pub bitrate: Option<u32>,
+
+    /// Make this rectangle of every picture black, as in 0,700,250,1000. May be repeated
+    ///
+    /// Edges are thousandths of the picture's width and height. H.264 that a camera, a file or a command gives is
+    /// decoded for it and encoded again. Masks of the configuration file stay.
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = config::mask)]
+    pub mask: Vec<Mask>,
 
     /// Serve viewers here. May be repeated [default: 0.0.0.0:8080]
     ///

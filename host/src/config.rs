@@ -3,12 +3,14 @@
 //! This room turns text into plain data and says, with the line, what is wrong with it. It knows nothing of what the
 //! data is for: whether a camera can do a size, or a plugin knows a key, is found out by those who use it.
 //!
-//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`, `controls`; `listen`, `operator`,
+//! The TOML has the command line's names: `[stream]` with `source`, `size`, `fps`, `bitrate`, with `masks`, `overlay` and
+//! `fonts` for what is drawn on its pictures, and `controls` of the camera; `listen`, `operator`,
 //! `operator-token`, `tls`, `output`, `log`, `plugin-dirs`, `cache-dir`, `state-dir`; and a `[[plugin]]` table for each
 //! plugin. `examples/picam.toml` shows all of it.
 
 pub(crate) mod fuzzing;
 mod reader;
+mod stream;
 mod values;
 
 use std::{
@@ -18,14 +20,15 @@ use std::{
 
 pub use reader::ConfigError;
 use reader::Section;
+use stream::STREAM;
+pub use stream::{Overlay, Stream};
 pub use values::{Listen, Size};
-pub(crate) use values::{bitrate, fps, listen, size, tls};
+pub(crate) use values::{bitrate, fps, listen, mask, size, tls};
 
 use crate::{
     cli::Cli,
     operator::Token,
     plugin::{FailurePolicy, Limits, PluginSpec, Restarts, default_cache_dir, default_state_dir},
-    source::SourceSpec,
     tls::TlsSpec,
 };
 
@@ -57,36 +60,6 @@ pub struct Config {
     pub state_dir: PathBuf,
 }
 
-/// The `[stream]` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    /// Where pictures come from.
-    pub source: SourceSpec,
-    /// Pixels.
-    pub size: Size,
-    /// Pictures a second, 1 to 240.
-    pub fps: u32,
-    /// Bits a second.
-    pub bitrate: u32,
-    /// Controls of a camera by name, and what to set them to.
-    pub controls: Vec<(String, String)>,
-}
-
-impl Default for Stream {
-    fn default() -> Self {
-        Self {
-            source: SourceSpec::Auto,
-            size: Size {
-                width: 1280,
-                height: 720,
-            },
-            fps: 30,
-            bitrate: 2_000_000,
-            controls: Vec::new(),
-        }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -104,9 +77,6 @@ impl Default for Config {
         }
     }
 }
-
-/// Keys of `[stream]`, to tell somebody who wrote one of them outside of it.
-const STREAM: [&str; 4] = ["source", "size", "fps", "bitrate"];
 
 impl Config {
     /// What the command line asks for, on top of the file that it names.
@@ -126,6 +96,8 @@ impl Config {
         stream.size = cli.size.unwrap_or(stream.size);
         stream.fps = cli.fps.unwrap_or(stream.fps);
         stream.bitrate = cli.bitrate.unwrap_or(stream.bitrate);
+        // What a file hides stays hidden.
+        stream.masks.extend(cli.mask);
         if !cli.listen.is_empty() {
             config.listen = cli.listen;
         }
@@ -151,25 +123,7 @@ impl Config {
 
         let stream = match root.section("stream")? {
             None => defaults.stream,
-            Some(mut section) => {
-                let stream = Stream {
-                    source: match section.value("source", values::source)? {
-                        Some(SourceSpec::File(path)) => SourceSpec::File(directory.join(path)),
-                        source => source.unwrap_or(defaults.stream.source),
-                    },
-                    size: section.value("size", size)?.unwrap_or(defaults.stream.size),
-                    fps: section.value("fps", fps)?.unwrap_or(defaults.stream.fps),
-                    bitrate: section
-                        .value("bitrate", bitrate)?
-                        .unwrap_or(defaults.stream.bitrate),
-                    controls: match section.section("controls")? {
-                        Some(controls) => controls.pairs()?,
-                        None => defaults.stream.controls,
-                    },
-                };
-                section.end(&[])?;
-                stream
-            }
+            Some(section) => Stream::read(section, directory)?,
         };
         let mut plugins = Vec::new();
         for section in root.sections("plugin")? {

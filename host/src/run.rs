@@ -1,5 +1,7 @@
 //! Puts the rooms together: one source, one window, the plugins, the doors.
 
+mod drawing;
+
 use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
@@ -15,14 +17,13 @@ use crate::{
     live::{Live, Snapshot},
     operator::{self, Operator, Reloading},
     output::{self, FileDocument, Output},
-    overlay::{self, Board},
     page,
     plugin::{
-        DocumentSpec, Environment, FileWatch, Namer, Painter, PluginSpec, PluginStatus, Plugins,
+        BadValue, DocumentSpec, Environment, FileWatch, Namer, PluginSpec, PluginStatus, Plugins,
         Reads, Request, TimingRequest, Visit,
     },
     service,
-    source::{self, Wanted},
+    source::Wanted,
     stream::{Health, Publisher, Settings},
     tls::Tls,
 };
@@ -55,8 +56,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
+    let wanted = Wanted {
+        width: config.stream.size.width,
+        height: config.stream.size.height,
+        fps: config.stream.fps,
+        bitrate: config.stream.bitrate,
+        key_interval: wish.segment,
+        controls: config.stream.controls.clone(),
+    };
+    let source = drawing::open(&config.stream, &wanted, &plugins).await?;
+    tracing::info!("pictures come from {}", source.description);
+
     let live = Arc::new(Live::default());
-    let board = draw(&plugins, &live);
+    let board = drawing::show(&source, &plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
     let tls = match &config.tls {
@@ -79,16 +91,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         },
     )?;
 
-    let wanted = Wanted {
-        width: config.stream.size.width,
-        height: config.stream.size.height,
-        fps: config.stream.fps,
-        bitrate: config.stream.bitrate,
-        key_interval: wish.segment,
-        controls: config.stream.controls.clone(),
-    };
-    let source = source::open(&config.stream.source, &wanted, None).await?;
-    tracing::info!("pictures come from {}", source.description);
     let settings = Settings {
         wishes: wishes(&plugins),
         window_bytes: WINDOW_BYTES,
@@ -223,30 +225,6 @@ pub(crate) fn environment(config: &Config) -> Environment {
     }
 }
 
-/// Lets the plugins that draw follow the pictures, if there are any, and says who will see it.
-fn draw(plugins: &Arc<Plugins>, live: &Live) -> Option<Arc<Board>> {
-    let painters = Painter::all(plugins);
-    if painters.is_empty() {
-        return None;
-    }
-    let names: Vec<_> = painters.iter().map(Painter::name).collect();
-    tracing::info!(
-        "what plugin {} draws is shown by the page at /, over the video: pictures pass through as the camera encoded \
-         them, so other players, and the full screen of an iPhone, show them without it",
-        names.join(" and ")
-    );
-    let board = Arc::new(Board::new(painters.len()));
-    for (layer, painter) in painters.into_iter().enumerate() {
-        tokio::spawn(overlay::follow(
-            painter,
-            live.frames(),
-            board.clone(),
-            layer,
-        ));
-    }
-    Some(board)
-}
-
 /// Loads all plugins anew whenever SIGHUP comes, as servers do with what they were configured with.
 fn reload_on_hangup(plugins: Arc<Plugins>) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
@@ -342,6 +320,10 @@ impl operator::Plugins for Plugins {
 
     fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
         Box::pin(Plugins::reload(self, name))
+    }
+
+    fn set_value(&self, name: &str, value: Option<&[u8]>) -> Result<(), BadValue> {
+        Plugins::set_value(self, name, value)
     }
 }
 

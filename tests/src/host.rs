@@ -203,6 +203,11 @@ impl Host {
         Setup::default().arguments(["--source", source])
     }
 
+    /// A host whose pictures come encoded, from a command: the test pattern in this size, with its clock bar.
+    pub fn encoded(width: u32, height: u32) -> Result<Setup> {
+        Ok(Self::source(&encoded_source(width, height)?))
+    }
+
     /// A host with these arguments.
     pub async fn spawn<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> Result<Host> {
         Setup::default().arguments(arguments).start().await
@@ -383,4 +388,15 @@ fn fresh(spec: &str) -> String {
         }
         _ => spec.to_owned(),
     }
+}
+
+/// A source for `--source` whose pictures come encoded: the test pattern in this size, from a command.
+pub fn encoded_source(width: u32, height: u32) -> Result<String> {
+    let program = crate::profile_directory().join("examples/pattern");
+    ensure!(
+        program.exists(),
+        "{} does not exist: run `cargo build --workspace --examples` first",
+        program.display()
+    );
+    Ok(format!("exec:exec {} {width} {height}", program.display()))
 }

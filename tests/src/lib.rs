@@ -42,7 +42,7 @@ pub use client::{Client, Reply};
 pub use clip::{Clip, units};
 pub use feed::{Feed, Pictures, Sent, millis_between, percentile};
 pub use guest::Guest;
-pub use host::{Host, Setup, program};
+pub use host::{Host, Setup, encoded_source, program};
 pub use playlist::{Attributes, Part, Playlist, Segment, Tag};
 pub use server::WebServer;
 pub use trust::Authority;

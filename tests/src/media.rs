@@ -247,6 +247,52 @@ pub fn ffmpeg(program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
+/// Decodes a stream (an init segment and media, or Annex B) by FFmpeg and returns the luma plane of each picture, in the
+/// order in which they are shown, its rows without padding.
+pub async fn luma(data: &[u8], (width, height): (usize, usize)) -> Result<Vec<Vec<u8>>> {
+    let mut child = Command::new("ffmpeg")
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-xerror",
+            "-i",
+            "pipe:0",
+        ])
+        .args(["-an", "-fps_mode", "passthrough", "-pix_fmt", "yuv420p"])
+        .args(["-f", "rawvideo", "pipe:1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting ffmpeg (on Debian: apt-get install ffmpeg)")?;
+    let mut stdin = child.stdin.take().context("standard input is piped")?;
+    let input = data.to_owned();
+    // FFmpeg answers while it reads. If it stops reading it says why, which is the error worth showing.
+    let writer = tokio::spawn(async move { stdin.write_all(&input).await });
+    let output = tokio::time::timeout(crate::PATIENCE, child.wait_with_output())
+        .await
+        .context("ffmpeg does not end")??;
+    writer.await?.ok();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "ffmpeg ({}): {complaint}",
+        output.status
+    );
+    let size = width * height * 3 / 2;
+    ensure!(
+        output.stdout.len().is_multiple_of(size),
+        "{} bytes are no number of pictures of {width}x{height}",
+        output.stdout.len()
+    );
+    let pictures = output.stdout.chunks(size);
+    Ok(pictures
+        .map(|picture| picture[..width * height].to_vec())
+        .collect())
+}
+
 /// Ticks of a timescale as a duration, rounded down to the nanosecond.
 pub fn duration(ticks: u64, timescale: u32) -> Duration {
     let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1));

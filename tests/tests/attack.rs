@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use picam_guests::{BOMB, Guest, Guests, LOOP};
-use picam_tests::{Client, Host, PATIENCE, Playlist, percentile};
+use picam_tests::{Client, Host, PATIENCE, Playlist, encoded_source, percentile};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -60,14 +60,18 @@ fn in_turns(instructions: &str) -> String {
 
 /// A host with a hostile plugin and the stock playlists. It isn't benched, so that the attack goes on.
 async fn host(guest: Guest) -> Result<Host> {
+    host_of("pattern", guest).await
+}
+
+async fn host_of(source: &str, guest: Guest) -> Result<Host> {
     let guests = Guests::new();
     guests.add("hostile.wasm", &guest.module());
-    let config = guests.add(
-        "picam.toml",
-        b"[stream]\nsource = \"pattern\"\nsize = \"320x180\"\n\
-          [[plugin]]\nfile = \"ll-hls.wasm\"\n\
-          [[plugin]]\nfile = \"hostile.wasm\"\nrestart-budget = 1000\nrestart-backoff = \"1ms\"\nbench-time = \"1ms\"\n",
+    let config = format!(
+        "[stream]\nsource = {source:?}\nsize = \"320x180\"\n\
+         [[plugin]]\nfile = \"ll-hls.wasm\"\n\
+         [[plugin]]\nfile = \"hostile.wasm\"\nrestart-budget = 1000\nrestart-backoff = \"1ms\"\nbench-time = \"1ms\"\n"
     );
+    let config = guests.add("picam.toml", config.as_bytes());
     Host::spawn(["--config".to_owned(), config]).await
 }
 
@@ -301,7 +305,8 @@ async fn in_overlay_it_costs_its_drawings_and_the_picture_goes_on() -> Result<()
             "{} (call $drawing (i32.const {line}) (i32.const 1) (i64.const 0))",
             in_turns(instructions)
         );
-        let host = host(guest.draw(&body)).await?;
+        // The page tells of drawings where pictures come encoded.
+        let host = host_of(&encoded_source(320, 180)?, guest.draw(&body)).await?;
         let client = host.http1()?;
         let (mut drawn, mut blank) = (0, 0);
         under(&format!("{what} in `overlay`"), &host, "", async |_| {

@@ -176,8 +176,7 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() -> Result<()> {
-    let host = Host::source("pattern")
-        .arguments(SMALL)
+    let host = Host::encoded(640, 360)?
         .plugin("ll-hls.wasm")
         .plugin(&Guest::overlay().build()?)
         .start()
@@ -277,8 +276,7 @@ async fn shows_what_is_drawn(viewer: &mut Viewer) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_over_the_picture_is_that_of_the_picture() -> Result<()> {
     // Tenths, so that a drawing on the wrong picture shows.
-    let host = Host::source("pattern")
-        .arguments(SMALL)
+    let host = Host::encoded(640, 360)?
         .plugin("overlay-clock.wasm,format=%H:%M:%S.%1N,position=top-left,size=80")
         .start()
         .await?;

@@ -96,7 +96,9 @@ async fn an_interface_more_in_the_contract_changes_nothing_for_hosts_and_plugins
         "(func (export \"picam:plugin/farewell@0.1.1#goodbye\"))",
     );
     let kept = here("kept/naming-0.1.0.wasm");
-    let host = pattern()
+    // The page tells of drawings where pictures come encoded.
+    let host = Host::encoded(320, 180)?
+        .plugin("ll-hls.wasm,window-s=6")
         .plugin(&parting.build()?)
         .plugin(kept.to_str().context("a path in UTF-8")?)
         .start()

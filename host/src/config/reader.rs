@@ -188,7 +188,10 @@ impl<'a> Section<'a> {
 
     /// The tables of a list of tables: none if the key isn't there.
     pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section<'a>>, ConfigError> {
-        let name = format!("[[{key}]]");
+        let name = match self.name.trim_matches(['[', ']']) {
+            "" => format!("[[{key}]]"),
+            parent => format!("[[{parent}.{key}]]"),
+        };
         let Some(value) = self.take(key) else {
             return Ok(Vec::new());
         };

@@ -3,7 +3,9 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::*;
+use crate::overlay::Mask;
 use crate::plugin::{NamingFailure, OverlayFailure, PlaylistFailure, Storage};
+use crate::source::SourceSpec;
 
 fn read(text: &str) -> Result<Config, String> {
     Config::read(Path::new("dir/picam.toml"), text).map_err(|error| error.to_string())
@@ -246,6 +248,59 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     let file = wrong("[[plugin]]\nfiel = \"a\"");
     assert!(file.contains("did you mean `file`?"), "{file}");
     assert!(wrong("[[plugin]]\nmemory = 1").contains("file = \"ll-hls.wasm\""));
+}
+
+#[test]
+fn masks_are_read_from_either_place_and_none_takes_anothers() {
+    let text = "[stream]\nmasks = [{ left = 0, top = 700, right = 250, bottom = 1000 }]\noverlay = \"transcode\"\n\
+                fonts = \"a.ttf\"\n";
+    let stream = read(text).unwrap().stream;
+    let corner = Mask::new(0, 700, 250, 1_000).unwrap();
+    assert_eq!(stream.masks, [corner]);
+    assert_eq!(stream.overlay, Overlay::Transcode);
+    assert_eq!(stream.fonts, [Path::new("dir/a.ttf")]);
+    let tables = "[[stream.masks]]\nleft = 0\ntop = 700\nright = 250\nbottom = 1000\n[[stream.masks]]\nleft = 0\n\
+                  top = 0\nright = 1\nbottom = 1\n";
+    assert_eq!(read(tables).unwrap().stream.masks.len(), 2);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("picam.toml");
+    std::fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
+    let arguments = ["--config", path.to_str().unwrap(), "--mask", "10,20,30,40"];
+    let both = Config::load(cli(&arguments)).unwrap();
+    assert_eq!(
+        both.stream.masks,
+        [corner, Mask::new(10, 20, 30, 40).unwrap()]
+    );
+}
+
+#[test]
+fn a_mask_that_would_hide_nothing_or_something_else_is_an_error() {
+    let mask = |text: &str| wrong(&format!("[stream]\nmasks = [{text}]"));
+    let typed = mask("{ left = 0, top = 0, rigth = 5, bottom = 5 }");
+    assert!(
+        typed.contains("line 2") && typed.contains("did you mean `right`?"),
+        "{typed}"
+    );
+    let more = mask("{ left = 0, top = 0, right = 5, bottom = 5, width = 5 }");
+    assert!(
+        more.contains("no key `width` in [[stream.masks]]"),
+        "{more}"
+    );
+    let turned = mask("{ left = 5, top = 0, right = 5, bottom = 5 }");
+    assert!(turned.contains("between 5 and 5"), "{turned}");
+    let beyond = mask("{ left = 0, top = 0, right = 1920, bottom = 5 }");
+    assert!(
+        beyond.contains("1920 lies outside") && beyond.contains("thousandths"),
+        "{beyond}"
+    );
+    let text = wrong("[stream]\nmasks = \"0,0,5,5\"");
+    assert!(text.contains("[[stream.masks]]"), "{text}");
+    for written in ["0,0,5", "0,0,5,5,5", "a,0,5,5", "0,0,5,5%", ""] {
+        let error = values::mask(written).unwrap_err();
+        assert!(error.contains("0,700,250,1000"), "{written}: {error}");
+    }
+    assert!(wrong("[stream]\noverlay = \"burn\"").contains("\"page\" or \"transcode\""));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     output::DEFAULT_DIRECTORY,
+    overlay::Mask,
     plugin::{Grants, NamingFailure, OverlayFailure, PlaylistFailure, Storage},
     source::{BadSource, SourceSpec},
     tls::TlsSpec,
@@ -247,6 +248,38 @@ pub(super) fn overlay_failure(text: &str) -> Result<OverlayFailure, String> {
         ("keep", OverlayFailure::Keep),
     ];
     choice(text, &words)
+}
+
+/// Where drawings are seen on pictures that come encoded.
+pub(super) fn overlay(text: &str) -> Result<super::Overlay, String> {
+    let words = [
+        ("page", super::Overlay::Page),
+        ("transcode", super::Overlay::Transcode),
+    ];
+    choice(text, &words)
+}
+
+/// An edge of a mask. Whether it lies in the picture the mask says.
+pub(super) fn thousandths(text: &str) -> Result<i64, String> {
+    text.trim().parse().map_err(|_| {
+        "expected a whole number: thousandths of the picture's width or height, from 0 to 1000"
+            .into()
+    })
+}
+
+/// A mask on the command line: its edges, as in `0,700,250,1000`.
+pub(crate) fn mask(text: &str) -> Result<Mask, String> {
+    let edges: Result<Vec<_>, _> = text.split(',').map(thousandths).collect();
+    match edges.as_deref() {
+        Ok(&[left, top, right, bottom]) => {
+            Mask::new(left, top, right, bottom).map_err(|error| error.to_string())
+        }
+        _ => Err(
+            "expected LEFT,TOP,RIGHT,BOTTOM in thousandths of the picture's width and height, as in 0,700,250,1000 for its \
+             lower left corner"
+                .into(),
+        ),
+    }
 }
 
 pub(super) fn auth_failure(text: &str) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! The operator's listener: how the stream and its plugins are doing (`/api/v1/status`, `/api/v1/plugins`, `/metrics` for
-//! Prometheus, a page for people at `/`), `POST /api/v1/plugins/NAME/reload`, and what the camera can be set to
-//! (`/api/v1/controls`).
+//! Prometheus, a page for people at `/`), `POST /api/v1/plugins/NAME/reload`, `PUT` and `DELETE /api/v1/values/NAME`, and
+//! what the camera can be set to (`/api/v1/controls`).
 //!
 //! It is a door of its own, on loopback unless said otherwise: nothing of it can be had where viewers watch, and no media
 //! here. `guard` decides who may ask. This room reads what the others count; they know nothing of it, and nothing of what
@@ -18,6 +18,7 @@ mod route;
 mod status;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use crate::{
     http,
     live::Live,
     output,
-    plugin::{PluginStatus, ReloadError, Reloaded},
+    plugin::{BadValue, PluginStatus, ReloadError, Reloaded},
     source::{Damage, v4l2::CameraControls},
     stream,
 };
@@ -44,6 +45,9 @@ pub trait Plugins: Send + Sync + 'static {
 
     /// Loads one of them anew, by its short name.
     fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a>;
+
+    /// Sets a value for those that take some, or deletes it.
+    fn set_value(&self, name: &str, value: Option<&[u8]>) -> Result<(), BadValue>;
 }
 
 /// What the operator may see, and do.

@@ -11,6 +11,7 @@ use super::{
     process::Started,
     reply::{Problem, json, reply},
     status::Status,
+    values,
 };
 use crate::{
     http::{self, Phase, Response, Traffic},
@@ -32,6 +33,8 @@ pub(super) struct Site {
 pub(super) struct Asked {
     wanted: Result<Wanted, Problem>,
     head: bool,
+    /// Of what is put; nothing else is read.
+    body: Option<Incoming>,
 }
 
 enum Wanted {
@@ -41,6 +44,8 @@ enum Wanted {
     Plugins,
     Plugin(String),
     Reload(String),
+    Put(String),
+    Delete(String),
     Controls,
     /// By name, as the query has them.
     Set(Vec<(String, String)>),
@@ -49,6 +54,13 @@ enum Wanted {
 impl Wanted {
     fn of(request: &Parts) -> Result<Self, Problem> {
         let path = request.uri.path();
+        if let Some(name) = path.strip_prefix("/api/v1/values/") {
+            return match request.method {
+                Method::PUT => Ok(Self::Put(name.to_owned())),
+                Method::DELETE => Ok(Self::Delete(name.to_owned())),
+                _ => Err(Problem::method("PUT, DELETE")),
+            };
+        }
         let found = match path {
             "/" => Self::Page,
             "/metrics" => Self::Metrics,
@@ -82,25 +94,29 @@ impl Wanted {
 fn no_such_address() -> Problem {
     Problem::not_found(
         "no such address; there are / (a page), /metrics, /api/v1/status, /api/v1/plugins, /api/v1/plugins/NAME, \
-         /api/v1/controls, POST /api/v1/plugins/NAME/reload, and PUT /api/v1/controls?NAME=VALUE",
+         /api/v1/controls, POST /api/v1/plugins/NAME/reload, PUT /api/v1/controls?NAME=VALUE, and PUT and DELETE \
+         /api/v1/values/NAME",
     )
 }
 
 impl http::Site for Site {
     type Asked = Asked;
 
-    /// What a request carries beyond its header says nothing here.
-    fn read(&self, request: &Parts, _: Incoming, _: http::Peer) -> Asked {
+    /// What a request carries beyond its header says nothing here, but for a value that is put.
+    fn read(&self, request: &Parts, body: Incoming, _: http::Peer) -> Asked {
+        let wanted = self.guard.check(request).and_then(|()| Wanted::of(request));
         Asked {
-            wanted: self.guard.check(request).and_then(|()| Wanted::of(request)),
+            body: matches!(wanted, Ok(Wanted::Put(_))).then_some(body),
+            wanted,
             head: request.method == Method::HEAD,
         }
     }
 
     async fn answer(&self, asked: Asked, phase: &mut watch::Receiver<Phase>) -> Response {
-        let response = match asked.wanted {
-            Ok(wanted) => self.respond(wanted, phase).await,
-            Err(problem) => Err(problem),
+        let response = match (asked.wanted, asked.body) {
+            (Ok(Wanted::Put(name)), Some(body)) => values::put(&self.state, &name, body).await,
+            (Ok(wanted), _) => self.respond(wanted, phase).await,
+            (Err(problem), _) => Err(problem),
         };
         let response = response.unwrap_or_else(Response::from);
         match asked.head {
@@ -158,6 +174,8 @@ impl Site {
             }
             Wanted::Plugin(name) => json(&self.plugin(&name).ok_or_else(|| self.unknown(&name))?),
             Wanted::Reload(name) => self.reload(name, phase).await?,
+            Wanted::Delete(name) => values::delete(&self.state, &name)?,
+            Wanted::Put(_) => return Err(no_such_address()),
             Wanted::Controls => controls::answer(&self.state.source, Vec::new()).await?,
             Wanted::Set(wishes) => controls::answer(&self.state.source, wishes).await?,
         })

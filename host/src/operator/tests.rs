@@ -12,8 +12,8 @@ use super::{
 use crate::{
     figures::{Distribution, Times},
     plugin::{
-        Hook, HookStatus, LastReload, Metric, Outcome, PluginOrigin, PluginStatus, ReloadError,
-        Reloads,
+        BadValue, Hook, HookStatus, LastReload, Metric, Outcome, PluginOrigin, PluginStatus,
+        ReloadError, Reloads,
     },
     source::Damage,
     stream::Health,
@@ -67,6 +67,10 @@ impl Plugins for OnePlugin {
 
     fn reload<'a>(&'a self, name: &'a str) -> Reloading<'a> {
         Box::pin(async move { Err(ReloadError::unknown(name, || ["clock"].into_iter())) })
+    }
+
+    fn set_value(&self, _: &str, _: Option<&[u8]>) -> Result<(), BadValue> {
+        Err(BadValue::NoPlugin)
     }
 }
 

@@ -1,10 +1,15 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::time::MediaTime;
+
+/// Thousandths that a place may have. A thing may begin or end beside the picture, by up to the picture's own size.
+pub const POSITIONS: RangeInclusive<i32> = -1_000..=2_000;
+/// Thousandths that a length may have.
+pub const SIZES: RangeInclusive<u32> = 1..=1_000;
 
 /// What to draw, bottom first, and for how long.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +133,20 @@ pub struct Png {
 }
 
 impl Png {
+    /// Pixels of an image at most: what is larger than the pictures that are drawn on is no use, and each takes four
+    /// bytes, here and in browsers.
+    pub const PIXELS_MOST: u64 = 1_920 * 1_080;
+
+    /// Width and height of a PNG (its specification, 5.2 and 11.2.1): the signature, then IHDR.
+    pub fn measure(bytes: &[u8]) -> Option<(u32, u32)> {
+        let header = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
+        let (width, rest) = header.split_first_chunk()?;
+        let (height, rest) = rest.split_first_chunk()?;
+        let (width, height) = (u32::from_be_bytes(*width), u32::from_be_bytes(*height));
+        // What is left of IHDR with its checksum, and at least an end.
+        (width > 0 && height > 0 && rest.len() >= 9 + 12).then_some((width, height))
+    }
+
     /// The PNG of these bytes, which are taken to be one.
     pub fn new(bytes: Bytes) -> Self {
         let digest = Sha256::digest(&bytes);

@@ -1,8 +1,8 @@
-use std::{ops::RangeInclusive, sync::Arc};
+use std::sync::Arc;
 
 use super::{bindings::exports::picam::plugin::overlay as contract, failure::flat};
 use crate::{
-    overlay::{Anchor, Colour, Drawing, Operation, Png, Point},
+    overlay::{Anchor, Colour, Drawing, Operation, POSITIONS, Png, Point, SIZES},
     time::MediaTime,
 };
 
@@ -16,13 +16,6 @@ const FONT_MOST: usize = 60;
 /// Bytes of one image, and of all images of a drawing, each counted as often as it is drawn.
 const PNG_MOST: usize = 256 << 10;
 const PNGS_MOST: usize = 1 << 20;
-/// Pixels of an image: what is larger than the pictures that we draw on is no use, and browsers need four bytes for each.
-const PIXELS_MOST: u64 = 1_920 * 1_080;
-/// Thousandths. A thing may begin or end beside the picture, by up to the picture's own size.
-pub(super) const POSITIONS: RangeInclusive<i32> = -1_000..=2_000;
-/// Thousandths.
-pub(super) const SIZES: RangeInclusive<u32> = 1..=1_000;
-
 /// Turns what a plugin wants drawn into our own type, or says what is wrong with it. Images that are `known` are taken
 /// from there.
 pub(super) fn check(said: contract::Drawing, known: &[Arc<Png>]) -> Result<Drawing, String> {
@@ -150,23 +143,14 @@ fn png(said: Vec<u8>, known: &[Arc<Png>]) -> Result<Arc<Png>, String> {
             said.len()
         ));
     }
-    let (width, height) = png_size(&said).ok_or("an image that is no PNG")?;
-    if u64::from(width) * u64::from(height) > PIXELS_MOST {
+    let (width, height) = Png::measure(&said).ok_or("an image that is no PNG")?;
+    if u64::from(width) * u64::from(height) > Png::PIXELS_MOST {
         return Err(format!(
-            "an image of {width}x{height} pixels; at most {PIXELS_MOST} are allowed"
+            "an image of {width}x{height} pixels; at most {} are allowed",
+            Png::PIXELS_MOST
         ));
     }
     Ok(Arc::new(Png::new(said.into())))
-}
-
-/// Width and height of a PNG (its specification, 5.2 and 11.2.1): the signature, then IHDR.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let header = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
-    let (width, rest) = header.split_first_chunk()?;
-    let (height, rest) = rest.split_first_chunk()?;
-    let (width, height) = (u32::from_be_bytes(*width), u32::from_be_bytes(*height));
-    // What is left of IHDR with its checksum, and at least an end.
-    (width > 0 && height > 0 && rest.len() >= 9 + 12).then_some((width, height))
 }
 
 fn colour(said: contract::Colour) -> Colour {

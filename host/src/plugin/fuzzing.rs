@@ -8,12 +8,10 @@ use std::{
 
 use super::{
     Grants, Limits, PluginOrigin, PluginSpec,
-    bindings::exports::picam::plugin::overlay as contract,
-    drawing::{self, POSITIONS, SIZES},
-    engine::Runtime,
+    bindings::exports::picam::plugin::overlay as contract, drawing, engine::Runtime,
     generation::Generation,
 };
-use crate::overlay::Operation;
+use crate::overlay::{Operation, POSITIONS, SIZES};
 
 /// Whatever file somebody gives for a plugin: it is loaded, described, configured, tried, started, its state saved and
 /// restored, or refused in one line.

@@ -51,6 +51,8 @@ pub(super) struct Generation {
     pub(super) origin: PluginOrigin,
     pub(super) facts: Facts,
     pub(super) shared: Arc<Shared>,
+    /// Whether it can store something, and may.
+    pub(super) stores: bool,
     pub(super) restarts: Restarts,
     /// Whether the code came out of the cache.
     pub(super) code: cache::Origin,
@@ -147,6 +149,7 @@ impl Generation {
             origin,
             facts,
             shared,
+            stores: grants.kv && shape.imports().any(|import| import == "kv"),
             restarts: spec.restarts,
             code: from,
             on_trial: AtomicBool::new(false),

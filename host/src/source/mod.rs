@@ -86,31 +86,18 @@ pub struct Wanted {
 
 /// Opens a source and starts it. Must be called within a Tokio runtime.
 ///
-/// Pictures that are encoded here are retouched before; [`Source::encoded_here`] tells whether they are.
+/// `retouch` changes pictures that are encoded here. A source that gives them encoded drops it:
+/// [`Source::encoded_here`] tells.
 ///
 /// # Errors
 ///
-/// If there is no such source, or it can't be used, or its pictures come encoded and the retouch is
+/// If there is no such source, or it can't be used, or a camera gives its pictures encoded only and the retouch is
 /// [required](Retouch::is_required): the message says why, and what to do.
 pub async fn open(
     spec: &SourceSpec,
     wanted: &Wanted,
     retouch: Option<Box<dyn Retouch>>,
 ) -> anyhow::Result<Source> {
-    let comes_encoded = matches!(
-        spec,
-        SourceSpec::File(_) | SourceSpec::Exec(_) | SourceSpec::Stdin
-    );
-    if comes_encoded
-        && retouch
-            .as_ref()
-            .is_some_and(|retouch| retouch.is_required())
-    {
-        anyhow::bail!(
-            "the pictures of this source come encoded and can't be drawn on, and something must be drawn on each of \
-             them (a mask): use a camera that gives raw pictures (/dev/videoN), or leave out what must be drawn"
-        );
-    }
     match spec {
         SourceSpec::Auto => auto::open(wanted, retouch),
         SourceSpec::Device(path) => v4l2::open(path, wanted, retouch),

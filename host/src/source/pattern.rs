@@ -2,8 +2,8 @@
 //!
 //! A thread of its own draws picture `n` at `start + n / fps` on the monotonic clock, never earlier, and gives that
 //! moment as the time of capture; the picture shows what the wall clock said then, as text and as
-//! [`clockbar`](crate::picture::clockbar). What comes after the deadline, waking up late, drawing and encoding, thus
-//! counts as latency, as it would with a camera. A [studio](crate::studio) encodes it.
+//! [`clockbar`](crate::picture::clockbar), below whatever is drawn on it. What comes after the deadline, waking up late,
+//! drawing and encoding, thus counts as latency, as it would with a camera. A [studio](crate::studio) encodes it.
 //!
 //! A thread that falls behind by more than a picture leaves out whole pictures before they are drawn, and the studio
 //! those that nobody takes before they are encoded, so the stream has no damage and no queue. The threads end at the
@@ -25,6 +25,7 @@ use crate::{
 const QUEUE: usize = 4;
 /// Below this the clock bar's blocks and the text can't be read.
 const SMALLEST: (u32, u32) = (160, 90);
+
 /// Starts the test pattern.
 ///
 /// # Errors

@@ -6,18 +6,23 @@
 //! that can't keep up costs pictures, evenly, and never time. The canvases go round: three of them, for as long as the
 //! size stays.
 //!
+//! Pictures that came encoded take another way, if they are to be retouched: [`transcode`] decodes them and encodes them
+//! again.
+//!
 //! Files, in the order of a picture's way: `raw` and `jpeg` (what a camera gives), `thread` (the studio), `keys` (which
-//! pictures are key frames), `encode` (encoders).
+//! pictures are key frames), `encode` (encoders); `decode` and `transcode`.
 //!
 //! This room knows pictures and encoders, and nothing of devices, plugins or segments. A studio ends, thread and all,
 //! when it is dropped.
 
+mod decode;
 mod encode;
 pub(crate) mod fuzzing;
 mod jpeg;
 mod keys;
 mod raw;
 mod thread;
+pub mod transcode;
 
 pub use encode::{Encode, Openh264};
 pub use jpeg::BadJpeg;
@@ -36,5 +41,18 @@ pub trait Retouch: Send {
     /// No picture may be shown without it. A source whose pictures come encoded can't be used then.
     fn is_required(&self) -> bool {
         false
+    }
+}
+
+/// One after the other.
+impl<T: Retouch + ?Sized> Retouch for Vec<Box<T>> {
+    fn retouch(&mut self, picture: &mut Canvas, captured: Monotonic) {
+        for retouch in self {
+            retouch.retouch(picture, captured);
+        }
+    }
+
+    fn is_required(&self) -> bool {
+        self.iter().any(|retouch| retouch.is_required())
     }
 }
