@@ -23,17 +23,19 @@ Runs every measurement, or one of them. Each prints its lines of a table.
   viewers [VIEWERS] [SECONDS] [SIZE]        from the last byte of a frame to its part, at 1000 waiting viewers
   blocked [REQUESTS] [ROUNDS]               the same to its playlist, at 10,000 requests that wait for it
   serve [CONNECTIONS] [SECONDS] [SIZE]      segments and parts a second, beside nginx
+  pictures                                  what it takes to convert, to draw on and to encode a picture, beside FFmpeg
   passthrough [SECONDS] [SIZE]              CPU and memory without viewers, beside FFmpeg that writes DASH
   latency [JOINS] [SECONDS] [SIZE]          camera to screen in Chromium, beside FFmpeg's HLS from nginx";
 
 /// A measurement: its name, its program below `target/release`, and the columns of its table.
-const ALL: [(&str, &str, &str); 8] = [
+const ALL: [(&str, &str, &str); 9] = [
     ("plugins", "bench-plugins", PLUGINS),
     ("auth", "examples/bench_auth", BUDGETS),
     ("render", "examples/bench_render", BUDGETS),
     ("viewers", "bench-viewers", BUDGETS),
     ("blocked", "bench-blocked", BUDGETS),
     ("serve", "bench-serve", BUDGETS),
+    ("pictures", "examples/bench_pictures", BUDGETS),
     ("passthrough", "bench-passthrough", BUDGETS),
     ("latency", "bench-latency", BUDGETS),
 ];

@@ -1,13 +1,12 @@
 use bytes::Bytes;
-use h264_reader::nal::{Nal as _, RefNal, sps::SeqParameterSet};
 use jpeg_encoder::{ColorType, Encoder};
 use openh264::formats::YUVSource as _;
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
 use crate::{
-    h264::ParameterSets,
+    h264::AccessUnit,
     live::EdgeChunk,
-    picture::{DecodeError, Decoder},
+    picture::{Canvas, DecodeError, Decoder, Matrix},
 };
 
 /// Good enough that nobody sees a difference to the video, at a tenth of a byte a pixel.
@@ -22,9 +21,9 @@ pub enum StillError {
     /// The picture can't be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// An access unit without a picture in it.
-    #[error("openh264 gives no picture for a key frame")]
-    NoPicture,
+    /// The thread that made it is gone.
+    #[error("its making was broken off")]
+    BrokenOff,
     /// The picture's planes aren't what they should be.
     #[error("a picture's colours can't be converted")]
     Colours(#[from] yuv::YuvError),
@@ -33,21 +32,24 @@ pub enum StillError {
     Encode(#[from] jpeg_encoder::EncodingError),
 }
 
-/// Decodes the next picture, and makes a JPEG of it if it is `wanted`. `None` also if the picture comes later, behind one
-/// that is shown before it.
-pub(super) fn of(
-    decoder: &mut Decoder,
+/// Decodes the next picture of a stream.
+pub(super) fn decode<'a>(
+    decoder: &'a mut Decoder,
     chunk: &EdgeChunk,
-    wanted: bool,
-) -> Result<Option<Bytes>, StillError> {
-    let sets = &chunk.init.parameter_sets;
-    let picture = decoder.decode(sets, chunk.idr, &chunk.chunk.sample)?;
-    let Some(picture) = picture.filter(|_| wanted) else {
-        return Ok(None);
+) -> Result<&'a Canvas, DecodeError> {
+    let unit = AccessUnit {
+        data: chunk.chunk.sample.clone(),
+        idr: chunk.idr,
+        parameter_sets: chunk.init.parameter_sets.clone(),
+        // Where pictures are reordered, the parameter sets say so, as a rule.
+        display_shift: 0,
     };
-    let (width, height) = picture.dimensions();
-    // H.264 has no picture of more than 16,384 pixels a side.
-    let (wide, high) = (width as u32, height as u32);
+    Ok(decoder.decode(&unit)?)
+}
+
+/// A picture as JPEG.
+pub(super) fn encode(picture: &Canvas) -> Result<Bytes, StillError> {
+    let (width, height) = (picture.size().width(), picture.size().height());
     let (luma, cb, cr) = picture.strides();
     let planes = YuvPlanarImage {
         y_plane: picture.y(),
@@ -56,38 +58,25 @@ pub(super) fn of(
         u_stride: cb as u32,
         v_plane: picture.v(),
         v_stride: cr as u32,
-        width: wide,
-        height: high,
+        width,
+        height,
     };
-    let (range, matrix) = colours(sets);
-    let mut rgb = vec![0; width * height * 3];
-    yuv::yuv420_to_rgb(&planes, &mut rgb, wide * 3, range, matrix)?;
-    let mut jpeg = Vec::with_capacity(width * height / 4);
-    Encoder::new(&mut jpeg, QUALITY).encode(&rgb, wide as u16, high as u16, ColorType::Rgb)?;
-    Ok(Some(jpeg.into()))
-}
-
-/// What the samples of a stream mean (H.264, E.2.1). Where it doesn't say, high definition means BT.709, and else BT.601.
-fn colours(sets: &ParameterSets) -> (YuvRange, YuvStandardMatrix) {
-    let sps = sets.sps.first().and_then(|sps| {
-        let nal = RefNal::new(sps, &[], true);
-        SeqParameterSet::from_bits(nal.rbsp_bits()).ok()
-    });
-    let signal = sps.and_then(|sps| sps.vui_parameters?.video_signal_type);
-    let range = match signal
-        .as_ref()
-        .is_some_and(|signal| signal.video_full_range_flag)
-    {
+    let colors = picture.colors();
+    let range = match colors.full_range {
         true => YuvRange::Full,
         false => YuvRange::Limited,
     };
-    let stated = signal.and_then(|signal| signal.colour_description);
-    let matrix = match stated.map(|colours| colours.matrix_coefficients) {
-        Some(1) => YuvStandardMatrix::Bt709,
-        Some(5 | 6) => YuvStandardMatrix::Bt601,
-        Some(9) => YuvStandardMatrix::Bt2020,
-        _ if sets.height >= 720 => YuvStandardMatrix::Bt709,
-        _ => YuvStandardMatrix::Bt601,
+    let matrix = match colors.matrix {
+        Matrix::Bt601 => YuvStandardMatrix::Bt601,
+        Matrix::Bt709 => YuvStandardMatrix::Bt709,
+        Matrix::Bt2020 => YuvStandardMatrix::Bt2020,
     };
-    (range, matrix)
+    let pixels = (width * height) as usize;
+    let mut rgb = vec![0; pixels * 3];
+    yuv::yuv420_to_rgb(&planes, &mut rgb, width * 3, range, matrix)?;
+    let mut jpeg = Vec::with_capacity(pixels / 4);
+    // A picture that can be encoded as H.264 has sides below 65,536.
+    let (wide, high) = (width as u16, height as u16);
+    Encoder::new(&mut jpeg, QUALITY).encode(&rgb, wide, high, ColorType::Rgb)?;
+    Ok(jpeg.into())
 }

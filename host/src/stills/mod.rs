@@ -59,7 +59,7 @@ impl Stills {
     ///
     /// # Errors
     ///
-    /// If it can't be decoded: openh264 takes 4:2:0 with eight bits, progressive.
+    /// If it can't be decoded: openh264 takes 4:2:0 with eight bits, progressive and in order.
     pub async fn snapshot(&self) -> Result<Option<Still>, StillError> {
         let entry = |(number, chunk): (u64, &EdgeChunk)| (number, chunk.clone());
         let latest = self.live.edge().borrow().entry().map(entry);
@@ -73,10 +73,10 @@ impl Stills {
         }
         let lost_since = chunk.lost_since;
         let made = tokio::task::spawn_blocking(move || {
-            let mut decoder = Decoder::open().map_err(StillError::NoDecoder)?;
-            jpeg::of(&mut decoder, &chunk, true)?.ok_or(StillError::NoPicture)
+            let mut decoder = Decoder::new().map_err(StillError::NoDecoder)?;
+            jpeg::encode(jpeg::decode(&mut decoder, &chunk)?)
         });
-        let jpeg = made.await.map_err(|_| StillError::NoPicture)??;
+        let jpeg = made.await.map_err(|_| StillError::BrokenOff)??;
         let still = Still {
             number,
             jpeg,

@@ -3,13 +3,13 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{Still, jpeg};
+use super::{Still, StillError, jpeg};
 use crate::{
-    h264::ParameterSets,
     live::{Edge, EdgeChunk, Live, Step},
-    picture::Decoder,
+    picture::{DecodeError, Decoder},
 };
 
 type Slot = Mutex<Weak<watch::Sender<Option<Still>>>>;
@@ -48,8 +48,8 @@ struct Projector {
     /// Number of the chunk to be decoded next; `None` until there is an IDR picture to begin with.
     next: Option<u64>,
     sender: Arc<watch::Sender<Option<Still>>>,
-    /// For a stream with these parameter sets. `None`: to be set up at the next IDR picture.
-    decoder: Option<(Arc<ParameterSets>, Decoder)>,
+    /// `None` before the first picture.
+    decoder: Option<Decoder>,
     /// The log knows that it doesn't work.
     told: bool,
 }
@@ -96,24 +96,7 @@ impl Projector {
     fn show(&mut self, number: u64, chunk: &EdgeChunk, newest: bool) {
         let follows = self.next == Some(number);
         self.next = Some(number + 1);
-        let sets = &chunk.init.parameter_sets;
-        let goes_on = |(known, _): &(Arc<ParameterSets>, Decoder)| Arc::ptr_eq(known, sets);
-        if !follows || !self.decoder.as_ref().is_some_and(goes_on) {
-            self.decoder = None;
-        }
-        let made = match &mut self.decoder {
-            Some((_, decoder)) => jpeg::of(decoder, chunk, newest),
-            // Nothing can be made of it.
-            None if !chunk.idr => return,
-            None => match Decoder::open() {
-                Ok(decoder) => {
-                    let (_, decoder) = self.decoder.insert((sets.clone(), decoder));
-                    jpeg::of(decoder, chunk, newest)
-                }
-                Err(error) => Err(super::StillError::NoDecoder(error)),
-            },
-        };
-        match made {
+        match self.make(chunk, follows, newest) {
             Ok(Some(jpeg)) => {
                 self.sender.send_replace(Some(Still {
                     number,
@@ -121,14 +104,30 @@ impl Projector {
                     lost_since: chunk.lost_since,
                 }));
             }
-            Ok(None) => {}
+            Ok(None) | Err(StillError::Decode(DecodeError::Waiting)) => {}
             Err(error) => {
-                self.decoder = None;
                 if !std::mem::replace(&mut self.told, true) {
                     let error = anyhow::Error::from(error);
                     tracing::warn!("pictures are missing in /cam/mjpeg: {error:#}");
                 }
             }
         }
+    }
+
+    fn make(
+        &mut self,
+        chunk: &EdgeChunk,
+        follows: bool,
+        newest: bool,
+    ) -> Result<Option<Bytes>, StillError> {
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::new().map_err(StillError::NoDecoder)?),
+        };
+        if !follows {
+            decoder.restart();
+        }
+        let picture = jpeg::decode(decoder, chunk)?;
+        newest.then(|| jpeg::encode(picture)).transpose()
     }
 }

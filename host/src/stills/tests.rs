@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     cmaf::{Sample, chunk_head},
     live::{Chunk, InitSegment},
-    picture::{Card, Encoder, Rate, Settings, Size, clockbar},
+    picture::{Card, Colors, Encoder, Rate, Settings, Size, clockbar},
     time::MediaTime,
 };
 
@@ -28,6 +28,7 @@ impl Camera {
         let size = Size::new(320, 180).unwrap();
         let settings = Settings {
             size,
+            colors: Colors::BT709,
             fps: 25,
             rate: Rate::Bits(500_000),
         };

@@ -10,12 +10,11 @@
 //! again.
 //!
 //! Files, in the order of a picture's way: `raw` and `jpeg` (what a camera gives), `thread` (the studio), `keys` (which
-//! pictures are key frames), `encode` (encoders); `decode` and `transcode`.
+//! pictures are key frames), `encode` (encoders); `transcode`.
 //!
 //! This room knows pictures and encoders, and nothing of devices, plugins or segments. A studio ends, thread and all,
 //! when it is dropped.
 
-mod decode;
 mod encode;
 pub(crate) mod fuzzing;
 mod jpeg;

@@ -11,14 +11,11 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{
-    Encode, Openh264, Retouch,
-    decode::{DecodeError, Decoder},
-};
+use super::{Encode, Openh264, Retouch};
 use crate::{
     h264::AccessUnit,
     line_gate::LineGate,
-    picture::{Canvas, EncodeError, Rate, Settings},
+    picture::{Canvas, DecodeError, Decoder, EncodeError, Rate, Settings},
     source::{Damage, Event, KeyFrames, Picture, Source, Wanted},
     time::Monotonic,
 };
