@@ -56,6 +56,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let plugins = Arc::new(plugins);
     let wish = wish(plugins.timing());
 
+    let tls = match &config.tls {
+        Some(spec) => Some(Tls::open(spec, &config.state_dir)?),
+        None => None,
+    };
+    let (places, operator) = places(&config, tls.as_ref())?;
+    let operator = Operator::bind(operator, config.operator_token.as_ref())?;
+
     let wanted = Wanted {
         width: config.stream.size.width,
         height: config.stream.size.height,
@@ -64,6 +71,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         key_interval: wish.segment,
         controls: config.stream.controls.clone(),
     };
+    // Before viewers are let in: whether the page has to show drawings depends on it.
     let source = drawing::open(&config.stream, &wanted, &plugins).await?;
     tracing::info!("pictures come from {}", source.description);
 
@@ -71,12 +79,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let board = drawing::show(&source, &plugins, &live);
     let (health, health_of_server) = watch::channel(http::Health::Starting);
     let viewers: Arc<http::Counts> = Arc::default();
-    let tls = match &config.tls {
-        Some(spec) => Some(Tls::open(spec, &config.state_dir)?),
-        None => None,
-    };
-    let (places, operator) = places(&config, tls.as_ref())?;
-    let operator = Operator::bind(operator, config.operator_token.as_ref())?;
     let server = http::Server::bind(
         places,
         http::State {
