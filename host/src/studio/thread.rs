@@ -274,7 +274,9 @@ impl Bench {
         match self.encode(canvas, captured) {
             Ok(unit) => self.sink.deliver(unit, captured),
             Err(error) => {
-                // What follows may refer to the picture that is missing.
+                // What follows may refer to the picture that is missing, and openh264 never encodes again after some of
+                // its errors: another one begins, with a key frame.
+                self.encoder = None;
                 self.keys.ask();
                 self.sink.failed(error);
             }

@@ -165,7 +165,9 @@ impl Transcoder {
                 self.encoded(unit, captured)
             }
             Err(error) => {
-                // What follows may refer to the picture that is missing.
+                // What follows may refer to the picture that is missing, and openh264 never encodes again after some of
+                // its errors: another one begins, with a key frame.
+                self.encoder = None;
                 self.key_due = true;
                 self.drop_one(&format!("{:#}", anyhow::Error::from(error)));
                 Ok(())

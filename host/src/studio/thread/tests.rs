@@ -153,6 +153,37 @@ fn an_encoder_that_is_too_slow_gets_the_newest_picture_and_never_a_queue() {
     assert!(rig.studio.desk.lock().free.len() <= 6);
 }
 
+/// An encoder that gives up for good at its third picture, as openh264 does after some errors.
+struct Mortal(Encoder, u32);
+
+impl Encode for Mortal {
+    fn encode(&mut self, picture: &Canvas, key: bool) -> Result<AccessUnit, EncodeError> {
+        self.1 += 1;
+        match self.1 {
+            1 | 2 => self.0.encode(picture, key),
+            _ => Err(EncodeError::Settings { fps: 0, bitrate: 0 }),
+        }
+    }
+}
+
+#[test]
+fn an_encoder_that_fails_is_replaced_and_the_new_one_begins_with_a_key_frame() {
+    let rig = rig(
+        |settings| Ok(Box::new(Mortal(Encoder::open(settings)?, 0))),
+        None,
+    );
+    for number in 0..6 {
+        rig.studio.leave(grey(), Monotonic(number * 40_000));
+        rig.studio.finish();
+    }
+    let units = rig.units.try_iter();
+    let came: Vec<_> = units
+        .map(|(unit, captured)| (captured.0 / 40_000, unit.idr))
+        .collect();
+    assert_eq!(came, [(0, true), (1, false), (3, true), (4, false)]);
+    assert_eq!(rig.told.failed.load(SeqCst), 2);
+}
+
 #[test]
 fn what_nobody_takes_is_left_out_before_it_is_encoded() {
     let rig = rig(super::super::Openh264::open, None);
