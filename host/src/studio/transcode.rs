@@ -178,6 +178,8 @@ impl Transcoder {
     fn encoded(&mut self, unit: AccessUnit, captured: Monotonic) -> Result<(), Gone> {
         if std::mem::take(&mut self.lost) {
             self.own.restarts += 1;
+            // Whoever sees the picture may look.
+            self.count();
         }
         self.send(Event::Picture(Picture { unit, captured }))
     }
