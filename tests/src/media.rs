@@ -189,23 +189,22 @@ pub fn annex_b(data: &[u8]) -> Vec<&[u8]> {
 /// Decodes a stream (an init segment and media, or Annex B) by FFmpeg and returns the MD5 of each picture as it is shown,
 /// in order. Anything that FFmpeg complains of is an error.
 pub async fn pictures(data: &[u8]) -> Result<Vec<String>> {
+    let (decoded, complaint) = decode(data, "warning", &["-f", "framemd5"]).await?;
+    ensure!(complaint.is_empty(), "ffmpeg: {complaint}");
+    Ok(String::from_utf8_lossy(&decoded)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.rsplit_once(',')?.1.trim().to_owned()))
+        .collect())
+}
+
+/// Has FFmpeg decode a stream: what it writes, and what it complains of at this level.
+async fn decode(data: &[u8], level: &str, format: &[&str]) -> Result<(Vec<u8>, String)> {
     let mut child = Command::new("ffmpeg")
-        .args([
-            "-hide_banner",
-            "-loglevel",
-            "warning",
-            "-xerror",
-            "-i",
-            "pipe:0",
-        ])
-        .args([
-            "-an",
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "framemd5",
-            "pipe:1",
-        ])
+        .args(["-hide_banner", "-loglevel", level, "-xerror"])
+        .args(["-i", "pipe:0", "-an", "-fps_mode", "passthrough"])
+        .args(format)
+        .arg("pipe:1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -220,17 +219,13 @@ pub async fn pictures(data: &[u8]) -> Result<Vec<String>> {
         .await
         .context("ffmpeg does not end")??;
     writer.await?.ok();
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
-        output.status.success() && complaint.is_empty(),
+        output.status.success(),
         "ffmpeg ({}): {complaint}",
         output.status
     );
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| Some(line.rsplit_once(',')?.1.trim().to_owned()))
-        .collect())
+    Ok((output.stdout, complaint))
 }
 
 /// Runs a program of FFmpeg, and gives what it writes.
@@ -250,44 +245,14 @@ pub fn ffmpeg(program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
 /// Decodes a stream (an init segment and media, or Annex B) by FFmpeg and returns the luma plane of each picture, in the
 /// order in which they are shown, its rows without padding.
 pub async fn luma(data: &[u8], (width, height): (usize, usize)) -> Result<Vec<Vec<u8>>> {
-    let mut child = Command::new("ffmpeg")
-        .args([
-            "-hide_banner",
-            "-loglevel",
-            "error",
-            "-xerror",
-            "-i",
-            "pipe:0",
-        ])
-        .args(["-an", "-fps_mode", "passthrough", "-pix_fmt", "yuv420p"])
-        .args(["-f", "rawvideo", "pipe:1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting ffmpeg (on Debian: apt-get install ffmpeg)")?;
-    let mut stdin = child.stdin.take().context("standard input is piped")?;
-    let input = data.to_owned();
-    // FFmpeg answers while it reads. If it stops reading it says why, which is the error worth showing.
-    let writer = tokio::spawn(async move { stdin.write_all(&input).await });
-    let output = tokio::time::timeout(crate::PATIENCE, child.wait_with_output())
-        .await
-        .context("ffmpeg does not end")??;
-    writer.await?.ok();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "ffmpeg ({}): {complaint}",
-        output.status
-    );
+    let (decoded, _) = decode(data, "error", &["-pix_fmt", "yuv420p", "-f", "rawvideo"]).await?;
     let size = width * height * 3 / 2;
     ensure!(
-        output.stdout.len().is_multiple_of(size),
+        decoded.len().is_multiple_of(size),
         "{} bytes are no number of pictures of {width}x{height}",
-        output.stdout.len()
+        decoded.len()
     );
-    let pictures = output.stdout.chunks(size);
+    let pictures = decoded.chunks(size);
     Ok(pictures
         .map(|picture| picture[..width * height].to_vec())
         .collect())

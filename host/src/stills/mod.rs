@@ -11,7 +11,7 @@ mod motion;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -42,7 +42,7 @@ pub struct Stills {
     /// The last snapshot. Held while one is made, so that it is made once.
     snapshot: tokio::sync::Mutex<Option<Still>>,
     /// Where the thread publishes that makes one of every picture, while there is one.
-    motion: Mutex<Weak<watch::Sender<Option<Still>>>>,
+    motion: motion::Slot,
 }
 
 impl Stills {
@@ -51,7 +51,7 @@ impl Stills {
         Arc::new(Self {
             live,
             snapshot: tokio::sync::Mutex::new(None),
-            motion: Mutex::default(),
+            motion: motion::Slot::default(),
         })
     }
 

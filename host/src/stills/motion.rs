@@ -12,14 +12,15 @@ use crate::{
     picture::{DecodeError, Decoder},
 };
 
-type Slot = Mutex<Weak<watch::Sender<Option<Still>>>>;
+/// Where the running thread publishes. Who joins it and how it ends is decided under this lock, so that nobody joins one that
+/// is about to end.
+pub(super) type Slot = Arc<Mutex<Weak<watch::Sender<Option<Still>>>>>;
 
 /// Looks on, with those who do already, or as the first.
 pub(super) fn join(live: &Arc<Live>, slot: &Slot) -> watch::Receiver<Option<Still>> {
     // What it guards is a pointer, which no panic upsets.
     let mut running = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(sender) = running.upgrade()
-        // The last one may have left, and the thread be about to end.
         && sender.receiver_count() > 0
     {
         return sender.subscribe();
@@ -31,6 +32,7 @@ pub(super) fn join(live: &Arc<Live>, slot: &Slot) -> watch::Receiver<Option<Stil
     let projector = Projector {
         next: None,
         sender,
+        slot: slot.clone(),
         decoder: None,
         told: false,
     };
@@ -48,6 +50,7 @@ struct Projector {
     /// Number of the chunk to be decoded next; `None` until there is an IDR picture to begin with.
     next: Option<u64>,
     sender: Arc<watch::Sender<Option<Still>>>,
+    slot: Slot,
     /// `None` before the first picture.
     decoder: Option<Decoder>,
     /// The log knows that it doesn't work.
@@ -56,7 +59,7 @@ struct Projector {
 
 impl Projector {
     fn run(mut self, mut edge: watch::Receiver<Edge>, runtime: &Handle) {
-        while self.sender.receiver_count() > 0 {
+        while self.is_watched() {
             let seen = {
                 let edge = edge.borrow_and_update();
                 let step = match self.next {
@@ -81,7 +84,7 @@ impl Projector {
                     let gone = runtime.block_on(async {
                         tokio::select! {
                             changed = edge.changed() => changed.is_err(),
-                            () = sender.closed() => true,
+                            () = sender.closed() => false,
                         }
                     });
                     if gone {
@@ -90,6 +93,11 @@ impl Projector {
                 }
             }
         }
+    }
+
+    fn is_watched(&self) -> bool {
+        let _joining = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sender.receiver_count() > 0
     }
 
     /// Decodes a picture, and publishes it unless there is a newer one already.
