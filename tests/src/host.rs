@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Client, PATIENCE, Playlist};
+use crate::{Client, PATIENCE, Playlist, media};
 
 /// How a host is to be started.
 #[derive(Debug, Default)]
@@ -286,6 +286,34 @@ impl Host {
     pub async fn media_playlist(&self) -> Result<Playlist> {
         let path = self.media_playlist_path().await?;
         Playlist::get(&self.http1()?, &path, "").await
+    }
+
+    /// Waits for so many finished segments.
+    pub async fn segments(&self, count: usize) -> Result<()> {
+        let client = self.http1()?;
+        let mut playlist = self.media_playlist().await?;
+        while playlist.complete().count() < count {
+            playlist = playlist.next(&client).await?;
+        }
+        Ok(())
+    }
+
+    /// Decodes all finished segments that are listed now: the luma of each of their pictures, which have this size.
+    pub async fn luma(&self, size: (usize, usize)) -> Result<Vec<Vec<u8>>> {
+        let client = self.http1()?;
+        let playlist = self.media_playlist().await?;
+        let mut stream = Vec::new();
+        let mut map = None;
+        for segment in playlist.complete() {
+            if map.is_none() {
+                map = segment.map.as_ref();
+                let init = map.context("an init segment")?;
+                stream.extend(client.fetch(&playlist.resolve(init)).await?);
+            }
+            let uri = segment.uri.as_ref().context("a finished segment")?;
+            stream.extend(client.fetch(&playlist.resolve(uri)).await?);
+        }
+        media::luma(&stream, size).await
     }
 
     /// Asks it to stop (SIGTERM) and waits for the end. Returns the exit code.

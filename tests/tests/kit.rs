@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use picam_host::picture::clockbar;
 use picam_tests::{Host, target_directory};
 use serde_json::Value;
 use tokio::process::Command;
@@ -198,6 +199,73 @@ async fn the_front_door_in_python_answers_as_the_others_do() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// By how much of a turn, clockwise from the top, the hand of the example `dial` is turned in a picture of 320x180, if it
+/// is drawn. The dial is 800 thousandths high.
+fn hand(luma: &[u8]) -> Option<f64> {
+    // 20 thousandths of 180 rows from the upper and the right edge.
+    let (radius, away) = (72.0, 3.6);
+    let middle = (320.0 - away - radius, away + radius);
+    let (mut right, mut up) = (0.0, 0.0);
+    for degree in 0..360 {
+        // Halfway between the middle and the marks.
+        let (sine, cosine) = f64::from(degree).to_radians().sin_cos();
+        let (x, y) = (
+            middle.0 + 0.5 * radius * sine,
+            middle.1 - 0.5 * radius * cosine,
+        );
+        let bright = f64::from(luma[y as usize * 320 + x as usize].saturating_sub(150));
+        right += bright * sine;
+        up += bright * cosine;
+    }
+    let drawn = right.hypot(up) > 100.0;
+    drawn.then(|| right.atan2(up) / std::f64::consts::TAU)
+}
+
+#[tokio::test]
+async fn the_dial_shows_on_each_picture_when_it_was_captured() -> Result<()> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/dial");
+    let root = tempfile::tempdir()?;
+    succeed(root.path(), ["plugin", "new", "dial"]).await?;
+    let directory = root.path().join("dial");
+    let written = std::fs::read_to_string(directory.join("Cargo.toml"))?;
+    let shown = std::fs::read_to_string(example.join("Cargo.toml"))?;
+    ensure!(
+        written.replace("\"picam-plugin\"", "\"../../plugins/sdk\"") == shown,
+        "examples/dial/Cargo.toml is not what `plugin new` writes"
+    );
+    std::fs::copy(example.join("src/lib.rs"), directory.join("src/lib.rs"))?;
+    prepare(&directory, "cargo", &["test", "--offline", "--quiet"]).await?;
+    succeed(&directory, ["plugin", "build"]).await?;
+
+    let component = directory.join("dial.wasm");
+    let host = Host::source("pattern")
+        .arguments(["--size", "320x180"])
+        .plugin(&format!("{},size=800", component.display()))
+        .start()
+        .await?;
+    host.segments(3).await?;
+    let pictures = host.luma((320, 180)).await?;
+    let (mut drawn, mut off) = (0, 0.0_f64);
+    for picture in &pictures {
+        let card = clockbar::read(picture, 320, 320, 180).context("the clock bar")?;
+        // A picture may go without, where the machine is busy, but never has another one's.
+        if let Some(hand) = hand(picture) {
+            drawn += 1;
+            let turned = (card.millis % 1_000) as f64 / 1_000.0;
+            let between = (hand - turned).rem_euclid(1.0);
+            off = off.max(between.min(1.0 - between) * 1_000.0);
+        }
+    }
+    let all = pictures.len();
+    println!("{drawn} of {all} pictures have a hand, off by {off:.0} ms at most");
+    ensure!(drawn > 0, "no hand on any of {all} pictures");
+    ensure!(
+        off < 33.0,
+        "a hand is {off:.0} ms off: it is another picture's"
+    );
+    Ok(())
 }
 
 #[tokio::test]

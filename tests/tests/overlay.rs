@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use picam_guests::{self as guests, Guests};
 use picam_host::picture::clockbar;
-use picam_tests::{Client, Guest, Host, PATIENCE, encoded_source, media, token};
+use picam_tests::{Client, Guest, Host, PATIENCE, encoded_source, token};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -161,34 +161,6 @@ fn read_blocks(luma: &[u8]) -> Option<u64> {
     Some(millis)
 }
 
-/// The luma of all pictures of the finished segments that are listed now.
-async fn pictures(host: &Host) -> Result<Vec<Vec<u8>>> {
-    let playlist = host.media_playlist().await?;
-    let client = host.http1()?;
-    let mut stream = Vec::new();
-    let mut map = None;
-    for segment in playlist.complete() {
-        let uri = segment.uri.as_ref().context("a finished segment")?;
-        if map.is_none() {
-            map = segment.map.clone();
-            let map = map.as_ref().context("an init segment")?;
-            stream.extend(client.fetch(&playlist.resolve(map)).await?);
-        }
-        stream.extend(client.fetch(&playlist.resolve(uri)).await?);
-    }
-    media::luma(&stream, (320, 180)).await
-}
-
-/// Waits for so many finished segments.
-async fn segments(host: &Host, count: usize) -> Result<()> {
-    let client = host.http1()?;
-    let mut playlist = host.media_playlist().await?;
-    while playlist.complete().count() < count {
-        playlist = playlist.next(&client).await?;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn what_is_burnt_into_a_picture_was_drawn_for_that_very_picture() -> Result<()> {
     let files = Guests::new();
@@ -208,8 +180,8 @@ async fn what_is_burnt_into_a_picture_was_drawn_for_that_very_picture() -> Resul
         "the page would draw it a second time: {}",
         told.status
     );
-    segments(&host, 3).await?;
-    let pictures = pictures(&host).await?;
+    host.segments(3).await?;
+    let pictures = host.luma((320, 180)).await?;
     let (mut drawn, mut off) = (0, 0);
     for picture in &pictures {
         let card = clockbar::read(picture, 320, 320, 180).context("the clock bar")?;
@@ -281,7 +253,7 @@ async fn stays_hidden(source: &str) -> Result<()> {
     let host = Host::spawn(["--config".to_owned(), config]).await?;
     let operator = Client::http1(host.operator().context("an operator's address")?)?;
     for trouble in [guests::LOOP, "", "(unreachable)", guests::BOMB, ""] {
-        segments(&host, 1).await?;
+        host.segments(1).await?;
         files.build(troubled(trouble));
         // It may have been loaded already, by its file: then it is loaded twice.
         let reload = operator.request(reqwest::Method::POST, "/api/v1/plugins/troubled/reload");
@@ -290,8 +262,8 @@ async fn stays_hidden(source: &str) -> Result<()> {
         let playlist = host.media_playlist().await?;
         playlist.next(&host.http1()?).await?;
     }
-    segments(&host, 5).await?;
-    let pictures = pictures(&host).await?;
+    host.segments(5).await?;
+    let pictures = host.luma((320, 180)).await?;
     ensure!(pictures.len() > 60, "{} pictures", pictures.len());
     let mut drawn = 0;
     for (n, picture) in pictures.iter().enumerate() {
@@ -336,8 +308,8 @@ async fn pictures_that_come_encoded_are_drawn_on_where_that_is_wanted() -> Resul
         .as_bytes(),
     );
     let host = Host::spawn(["--config".to_owned(), config]).await?;
-    segments(&host, 3).await?;
-    let pictures = pictures(&host).await?;
+    host.segments(3).await?;
+    let pictures = host.luma((320, 180)).await?;
     let drawn = pictures
         .iter()
         .filter(|picture| read_blocks(picture).is_some());
