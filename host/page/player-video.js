@@ -134,8 +134,14 @@ export class Buffered {
   /** After each append, and ten times a second: keeps the lead, and sees to it that pictures move. */
   tend() {
     const video = this.#video, now = performance.now();
-    if (!this.#end || video.seeking) { this.#moved = now; return; }
+    if (!this.#end) { this.#moved = now; return; }
     const lead = this.#end - video.currentTime, aim = LEAD + this.#more;
+    if (video.seeking) {
+      this.#moved = now;
+      // One to where nothing is lasts for ever.
+      if (now - this.#jumped > 1000) this.#jump(aim);
+      return;
+    }
     if (!this.#joined) {
       // A gap, or the beginning: what is left of the run before is played first, if it is a moment.
       const left = video.buffered.length && this.#begin - video.currentTime;

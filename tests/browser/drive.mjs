@@ -3,6 +3,7 @@
 //   {"open": "hls.js" | "dash.js" | "shaka" | "page", "url": "…"}   opens the player
 //   {"open": "example", "name": "own.html", "url": "…"}   opens a page of examples/pages, which embeds that host's stream
 //   {"freeze": true}, {"freeze": false}       stands still, as when the lid is closed; goes on
+//   {"astray": true}                         puts the playhead of our page's video where nothing is
 //   {"report": true}                          what was seen so far (measure.js), with `median` and `p90` of the delays,
 //                                             and the median `deviation`, in milliseconds instead of all of them
 //   {"restart": true}                         counts from here on
@@ -38,6 +39,10 @@ const act = async (order) => {
   if ('freeze' in order) {
     frozen ??= await viewer.page.context().newCDPSession(viewer.page);
     await frozen.send('Page.setWebLifecycleState', { state: order.freeze ? 'frozen' : 'active' });
+    return {};
+  }
+  if (order.astray) {
+    await viewer.page.evaluate(() => { document.querySelector('video').currentTime = 1e6; });
     return {};
   }
   if (order.restart) { await viewer.restart(); return {}; }

@@ -217,6 +217,11 @@ impl Viewer {
         self.order(json!({"freeze": freeze})).await.map(drop)
     }
 
+    /// Puts the playhead of our page's video where nothing is.
+    pub async fn astray(&mut self) -> Result<()> {
+        self.order(json!({"astray": true})).await.map(drop)
+    }
+
     /// The colours (red, green, blue, alpha) of what our page draws over the picture, at points in thousandths of its width
     /// and height.
     pub async fn colours(&mut self, points: &[(u32, u32)]) -> Result<Vec<[u8; 4]>> {

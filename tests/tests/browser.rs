@@ -175,6 +175,19 @@ async fn our_page_says_what_it_shows_and_outlives_a_restart_of_the_host() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_player_finds_back_from_where_nothing_is() -> Result<()> {
+    let host = Host::source("pattern").arguments(SMALL).start().await?;
+    let mut viewer = Viewer::open(Player::Page, &host.url("/?player=mse")).await?;
+    viewer.until("a picture", |seen| seen.readings > 30).await?;
+    viewer.astray().await?;
+    viewer.restart().await?;
+    let seen = viewer
+        .until("more pictures", |seen| seen.readings > 30)
+        .await?;
+    seen.healthy()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_page_shows_what_a_plugin_draws_on_the_picture_it_was_drawn_for() -> Result<()> {
     let host = Host::encoded(640, 360)?
         .plugin("ll-hls.wasm")
