@@ -79,7 +79,6 @@ impl Guest {
             &resolve,
             world,
             StringEncoding::UTF8,
-            false,
         )?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&module);

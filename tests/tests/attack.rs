@@ -16,11 +16,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// How long there is calm, and then an attack.
-const TURN: Duration = Duration::from_secs(3);
+const TURN: Duration = Duration::from_secs(2);
 /// How often.
 const ROUNDS: u64 = 3;
 /// At the ends of a turn nothing is measured: parts are named some time beforehand.
-const EDGE: Duration = Duration::from_secs(1);
+const EDGE: Duration = Duration::from_millis(800);
 /// Times that a run is repeated in which others noticed more than they should.
 const ATTEMPTS: usize = 3;
 /// How much later the latest of a hundred answers may be under attack.

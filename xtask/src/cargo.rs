@@ -29,6 +29,16 @@ pub fn cargo() -> Command {
     command
 }
 
+/// The plugins are a workspace of their own; one target directory still serves for all.
+pub fn plugins_workspace() -> [std::ffi::OsString; 4] {
+    [
+        "--manifest-path".into(),
+        "plugins/Cargo.toml".into(),
+        "--target-dir".into(),
+        target().join("plugins").into(),
+    ]
+}
+
 /// The command as it could be typed.
 pub fn shown(command: &Command) -> String {
     std::iter::once(command.get_program())

@@ -5,6 +5,7 @@
 
 mod bench;
 mod cargo;
+mod check;
 mod packages;
 mod plugins;
 mod run;
@@ -18,6 +19,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask run [ARGUMENTS]    builds picam-host and starts it, with the camera if there is one
 cargo xtask test [FILTER]      runs every test; see `cargo xtask test --help` for less than every
+cargo xtask check              looks at formatting, lints and licences
 cargo xtask bench [NAME]       measures, and prints a table
 cargo xtask plugins [--check]  builds the stock plugins into plugins/stock, or tells whether that is due";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some("run") => run::run(arguments.collect()),
         Some("test") => test::run(arguments.collect()),
+        Some("check") => check::run(&arguments.collect::<Vec<_>>()),
         Some("bench") => bench::run(arguments.collect()),
         Some("plugins") => plugins::run(arguments).map(|()| ExitCode::SUCCESS),
         Some("-h" | "--help" | "help") => {

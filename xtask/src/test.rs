@@ -1,4 +1,5 @@
-//! `cargo xtask test [--only GROUP]… [FILTER]`: everything that can tell whether the project works.
+//! `cargo xtask test [--only GROUP]… [FILTER]`: everything that can tell whether the project works, if not how it is written,
+//! which is `cargo xtask check`.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    cargo::{cargo, root, shown, target},
+    cargo::{cargo, plugins_workspace, root, shown, target},
     packages,
     tally::Tally,
 };
@@ -18,7 +19,6 @@ cargo xtask test [--only GROUP]... [FILTER]
 
 Runs every test, or those of some groups, or those whose name contains FILTER. The last line is `N passed, N failed`.
 
-  check      formatting, lints, licences
   plugins    the stock plugins: built from these sources, and their own tests
   unit       tests beside the code, and examples in documentation
   blackbox   the built picam-host over HTTP, with scripted cameras
@@ -28,7 +28,6 @@ Runs every test, or those of some groups, or those whose name contains FILTER. T
 /// A group of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
-    Check,
     Plugins,
     Unit,
     Blackbox,
@@ -38,8 +37,7 @@ enum Group {
 
 impl Group {
     /// In the order in which they run: what is quick and what others build on comes first.
-    const ALL: [(&str, Self); 6] = [
-        ("check", Self::Check),
+    const ALL: [(&str, Self); 5] = [
         ("plugins", Self::Plugins),
         ("unit", Self::Unit),
         ("blackbox", Self::Blackbox),
@@ -88,10 +86,6 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
     }
     if groups.is_empty() {
         groups = Group::ALL.map(|(_, group)| group).to_vec();
-        if filter.is_some() {
-            // These have no names to match.
-            groups.retain(|group| *group != Group::Check);
-        }
     }
 
     let mut wanted = packages::test();
@@ -112,7 +106,6 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
             continue;
         }
         match group {
-            Group::Check => session.checks()?,
             Group::Plugins => session.plugins()?,
             Group::Unit => session.unit()?,
             Group::Vm if !machine => session
@@ -137,73 +130,6 @@ struct Session {
 }
 
 impl Session {
-    fn checks(&mut self) -> Result<()> {
-        self.tally
-            .check("formatting", cargo().args(["fmt", "--all", "--check"]))?;
-        let mut plugins = cargo();
-        plugins.args([
-            "fmt",
-            "--all",
-            "--check",
-            "--manifest-path",
-            "plugins/Cargo.toml",
-        ]);
-        self.tally
-            .check("formatting of the plugins", &mut plugins)?;
-
-        let mut fuzz = cargo();
-        fuzz.args(["fmt", "--check", "--manifest-path", "host/fuzz/Cargo.toml"]);
-        fuzz.args(["--package", "picam-host-fuzz", "--package", "plugin-smith"]);
-        self.tally
-            .check("formatting of the fuzz targets", &mut fuzz)?;
-
-        let lint = ["clippy", "--locked", "--workspace", "--all-targets"];
-        self.tally
-            .check("lints", cargo().args(lint).args(["--", "-D", "warnings"]))?;
-        let mut plugins = cargo();
-        plugins
-            .args(lint)
-            .args(plugins_workspace())
-            .args(["--", "-D", "warnings"]);
-        self.tally.check("lints of the plugins", &mut plugins)?;
-
-        let Some(deny) = cargo_deny()? else {
-            self.tally.skip(
-                "licences",
-                "cargo-deny could not be installed; `cargo install --locked cargo-deny` should",
-            );
-            return Ok(());
-        };
-        for (what, manifest) in [
-            ("licences", "Cargo.toml"),
-            ("licences of the plugins", "plugins/Cargo.toml"),
-        ] {
-            // It looks at what other systems would build, too, which nothing has fetched so far.
-            let mut fetch = cargo();
-            fetch.args(["fetch", "--quiet", "--locked", "--manifest-path", manifest]);
-            // Where it fails, the check says what it lacks.
-            fetch
-                .status()
-                .with_context(|| format!("starting {}", shown(&fetch)))?;
-            let mut licences = Command::new(&deny);
-            licences
-                .current_dir(root())
-                .env("CARGO", cargo().get_program());
-            // Advisories need a network that builders may not have.
-            licences.args(["--offline", "--locked", "--manifest-path", manifest]);
-            licences.args([
-                "--config",
-                "deny.toml",
-                "check",
-                "licenses",
-                "bans",
-                "sources",
-            ]);
-            self.tally.check(what, &mut licences)?;
-        }
-        Ok(())
-    }
-
     fn plugins(&mut self) -> Result<()> {
         let xtask = || Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
         self.tally.check(
@@ -292,20 +218,11 @@ impl Session {
             tests.args(["--", "--test-threads=1"]);
             (name, tests)
         });
-        // These wait for a camera's pictures more than they compute; a browser or an emulated machine wants all there is.
-        let lanes = if group == Group::Blackbox { 2 } else { 1 };
+        // Most wait for a camera's pictures more than they compute, and an emulated machine has one processor; a browser
+        // wants all there are.
+        let lanes = if group == Group::Browser { 1 } else { 2 };
         self.tally.tests_in_lanes(lanes, runs.collect())
     }
-}
-
-/// The plugins are a workspace of their own; one target directory still serves for all.
-fn plugins_workspace() -> [std::ffi::OsString; 4] {
-    [
-        "--manifest-path".into(),
-        "plugins/Cargo.toml".into(),
-        "--target-dir".into(),
-        target().join("plugins").into(),
-    ]
 }
 
 /// Names of the integration tests of a group: `x.rs` and `x/main.rs`.
@@ -353,38 +270,6 @@ pub fn npm(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where cargo-deny is. Unless the machine has it, it is compiled into the target directory, which takes two minutes.
-fn cargo_deny() -> Result<Option<PathBuf>> {
-    const VERSION: &str = "0.20.2";
-    let works = |program: &Path| {
-        let asked = Command::new(program).arg("--version").output();
-        asked.is_ok_and(|output| output.status.success())
-    };
-    let tools = target().join("tools");
-    let ours = tools.join("bin/cargo-deny");
-    for program in [Path::new("cargo-deny"), &ours] {
-        if works(program) {
-            return Ok(Some(program.to_owned()));
-        }
-    }
-    let mut install = cargo();
-    install.args([
-        "install",
-        "--quiet",
-        "--locked",
-        "cargo-deny",
-        "--version",
-        VERSION,
-        "--root",
-    ]);
-    install.arg(tools);
-    println!("\n==== {}", shown(&install));
-    let status = install
-        .status()
-        .with_context(|| format!("starting {}", shown(&install)))?;
-    Ok(status.success().then_some(ours))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,7 +299,7 @@ mod tests {
         assert_eq!(Group::named("vm").unwrap(), Group::Vm);
         let error = Group::named("fast").unwrap_err().to_string();
         assert!(
-            error.contains("check, plugins, unit, blackbox, browser, vm"),
+            error.contains("plugins, unit, blackbox, browser, vm"),
             "{error}"
         );
     }

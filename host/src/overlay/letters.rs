@@ -3,10 +3,12 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, ensure};
 use cosmic_text::{
     Attrs, Buffer, CacheKey, CacheKeyFlags, Command, Family, FontSystem, LayoutGlyph, Metrics,
-    Shaping, SwashCache, Wrap,
+    Shaping, SubpixelBin, SwashCache, Wrap,
     fontdb::{Database, Source},
 };
-use tiny_skia::{Path as Outline, PathBuilder};
+use tiny_skia::{Path as Outline, PathBuilder, Stroke};
+
+use super::glyphs::{Glyph, Glyphs};
 
 /// Family of the built-in font.
 const BUILT_IN: &str = "Hack";
@@ -53,10 +55,11 @@ impl Default for Fonts {
     }
 }
 
-/// Turns text into outlines: which letters, where, and what they look like.
+/// Sets text: which letters, where, and what they look like.
 pub(super) struct Letters {
     fonts: FontSystem,
     outlines: SwashCache,
+    glyphs: Glyphs,
 }
 
 /// A line of text. Its beginning is at 0, its base line, too; y grows downwards.
@@ -75,6 +78,7 @@ impl Letters {
         Self {
             fonts,
             outlines: SwashCache::new(),
+            glyphs: Glyphs::default(),
         }
     }
 
@@ -103,41 +107,88 @@ impl Letters {
         line
     }
 
-    /// The outlines of those of its letters that may be seen between `from` and `to`, moved to a place.
-    pub fn outline(
-        &mut self,
-        line: &Line,
-        (x, y): (f32, f32),
-        (from, to): (f32, f32),
-    ) -> Option<Outline> {
-        if self.outlines.outline_command_cache.len() > REMEMBERED {
-            self.outlines.outline_command_cache.clear();
-        }
+    /// The outlines of those of its letters that may be seen between `from` and `to`, the line moved to a place.
+    pub fn outline(&mut self, line: &Line, at: (f32, f32), seen: (f32, f32)) -> Option<Outline> {
         let mut path = PathBuilder::new();
-        for &(key, left, down) in &line.letters {
-            let (x, y) = (x + left, y + down);
-            // No letter reaches further from its place than this.
-            let reach = 3.0 * f32::from_bits(key.font_size_bits);
-            if x + reach < from || x - reach > to {
-                continue;
-            }
-            if let Some(commands) = self.outlines.get_outline_commands(&mut self.fonts, key) {
-                commands
-                    .iter()
-                    .for_each(|command| push(&mut path, command, (x, y)));
-            }
+        for (key, x, y) in line.seen(at, seen) {
+            outline(&mut self.outlines, &mut self.fonts, key, (x, y), &mut path);
         }
         path.finish()
     }
+
+    /// The same as pixels, to a quarter of one, or those of a line around them.
+    pub fn glyphs(
+        &mut self,
+        line: &Line,
+        at: (f32, f32),
+        seen: (f32, f32),
+        stroke: Option<&Stroke>,
+    ) -> Vec<Glyph> {
+        let mut glyphs = Vec::with_capacity(line.letters.len());
+        for (key, x, y) in line.seen(at, seen) {
+            let ((x, x_bin), (y, y_bin)) = (SubpixelBin::new(x), SubpixelBin::new(y));
+            let place = (
+                CacheKey {
+                    x_bin,
+                    y_bin,
+                    ..key
+                },
+                x,
+                y,
+            );
+            glyphs.extend(self.glyphs.glyph(place, stroke, || {
+                let mut path = PathBuilder::new();
+                let within = (x_bin.as_float(), y_bin.as_float());
+                outline(&mut self.outlines, &mut self.fonts, key, within, &mut path);
+                path.finish()
+            }));
+        }
+        glyphs
+    }
+
+    #[cfg(test)]
+    pub fn kept(&self) -> &Glyphs {
+        &self.glyphs
+    }
+}
+
+/// Adds the outline of a letter at a place.
+fn outline(
+    known: &mut SwashCache,
+    fonts: &mut FontSystem,
+    key: CacheKey,
+    at: (f32, f32),
+    path: &mut PathBuilder,
+) {
+    if known.outline_command_cache.len() > REMEMBERED {
+        known.outline_command_cache.clear();
+    }
+    let commands = known.get_outline_commands(fonts, key).into_iter().flatten();
+    commands.for_each(|command| push(path, command, at));
 }
 
 impl Line {
+    /// Its letters that may be seen between `from` and `to`, the line moved to a place.
+    fn seen(
+        &self,
+        (x, y): (f32, f32),
+        (from, to): (f32, f32),
+    ) -> impl Iterator<Item = (CacheKey, f32, f32)> {
+        let moved = move |&(key, left, down): &(CacheKey, f32, f32)| (key, x + left, y + down);
+        self.letters.iter().map(moved).filter(move |(key, x, _)| {
+            // No letter reaches further from its place than this.
+            let reach = 3.0 * f32::from_bits(key.font_size_bits);
+            x + reach >= from && x - reach <= to
+        })
+    }
+
     fn add(&mut self, glyph: &LayoutGlyph) {
         /// What a font shows for a letter that it doesn't have.
         const NOT_THERE: u16 = 0;
         if glyph.glyph_id == NOT_THERE {
             return;
         }
+        // At the corner of a pixel: where it comes to lie isn't known yet.
         let (key, ..) = CacheKey::new(
             glyph.font_id,
             glyph.glyph_id,

@@ -18,6 +18,7 @@ mod artist;
 mod board;
 mod burner;
 mod drawing;
+mod glyphs;
 mod letters;
 mod mask;
 mod pencil;

@@ -10,14 +10,18 @@ use tiny_skia::{
 
 use super::{
     Anchor, Colour, Operation, POSITIONS, Png, Point, SIZES,
+    glyphs::{self, Glyph},
     letters::{Fonts, Letters},
     raster::Ground,
-    tile::Tile,
+    tile::{Inks, Tile},
 };
-use crate::picture::{Color, Colors, Size};
+use crate::picture::{Colors, Size};
 
 /// Pixels of decoded images that are kept for the next drawing.
 const PIXELS_KEPT: u64 = 2 * Png::PIXELS_MOST;
+/// Height of a line, in pixels, up to which its letters are kept as pixels. Of larger ones there is room for few in a
+/// picture, and they would need much room.
+const KEPT_HIGHEST: f32 = 128.0;
 /// Broken images that are remembered, and thus told once. One who draws that many is told off enough.
 const BROKEN_MOST: usize = 100;
 
@@ -25,6 +29,8 @@ const BROKEN_MOST: usize = 100;
 /// page shows.
 pub(super) struct Pencil {
     letters: Letters,
+    /// What the images are decoded for.
+    inks: Inks,
     /// Decoded, by name.
     images: HashMap<String, Arc<Pixmap>>,
     broken: HashSet<String>,
@@ -37,6 +43,7 @@ struct Shape(Vec<Layer>);
 enum Layer {
     Fill(Path, Colour),
     Stroke(Path, Colour, Stroke),
+    Letters(Vec<Glyph>, Colour),
     Image {
         pixels: Arc<Pixmap>,
         /// Where its corner lies.
@@ -58,6 +65,7 @@ impl Pencil {
     pub fn new(fonts: &Fonts) -> Self {
         Self {
             letters: Letters::new(fonts),
+            inks: Inks(Colors::BT709),
             images: HashMap::new(),
             broken: HashSet::new(),
         }
@@ -65,26 +73,36 @@ impl Pencil {
 
     /// The tile of one operation, if anything of it lies in the picture.
     pub fn draw(&mut self, ground: Ground, operation: &Operation) -> Option<Tile> {
-        let Ground { size, colors } = ground;
-        let shape = self.shape(size, operation);
-        let area = Area::around(&shape, size)?;
-        tile(area, colors, |canvas| shape.paint(canvas, area))
+        let inks = self.inks(ground);
+        let shape = self.shape(ground.size, operation);
+        let area = Area::around(&shape, ground.size)?;
+        tile(area, |canvas| shape.paint(canvas, area, inks))
     }
 
     /// A tile of the whole picture.
     pub fn draw_all(&mut self, ground: Ground, operations: &[Operation]) -> Option<Tile> {
-        let Ground { size, colors } = ground;
+        let (size, inks) = (ground.size, self.inks(ground));
         let area = Area {
             left: 0,
             top: 0,
             width: size.width(),
             height: size.height(),
         };
-        tile(area, colors, |canvas| {
+        tile(area, |canvas| {
             for operation in operations {
-                self.shape(size, operation).paint(canvas, area);
+                self.shape(size, operation).paint(canvas, area, inks);
             }
         })
+    }
+
+    /// What to draw with on pictures of this kind.
+    fn inks(&mut self, ground: Ground) -> Inks {
+        let inks = Inks(ground.colors);
+        if self.inks != inks {
+            self.images.clear();
+            self.inks = inks;
+        }
+        inks
     }
 
     /// Forgets the images that these operations don't have.
@@ -175,11 +193,18 @@ impl Pencil {
             };
             (outline, stroke)
         });
-        if let Some(letters) = self.letters.outline(&line, base, (0.0, picture)) {
+        let seen = (0.0, picture);
+        if height <= KEPT_HIGHEST {
             if let Some((outline, stroke)) = stroke {
-                shape
-                    .0
-                    .push(Layer::Stroke(letters.clone(), outline, stroke));
+                let around = self.letters.glyphs(&line, base, seen, Some(&stroke));
+                shape.0.push(Layer::Letters(around, outline));
+            }
+            let letters = self.letters.glyphs(&line, base, seen, None);
+            shape.0.push(Layer::Letters(letters, colour));
+        } else if let Some(letters) = self.letters.outline(&line, base, seen) {
+            if let Some((outline, stroke)) = stroke {
+                let around = letters.clone();
+                shape.0.push(Layer::Stroke(around, outline, stroke));
             }
             shape.0.push(Layer::Fill(letters, colour));
         }
@@ -203,7 +228,8 @@ impl Pencil {
             return None;
         }
         match decode(png) {
-            Ok(pixels) => {
+            Ok(mut pixels) => {
+                self.inks.convert(&mut pixels);
                 let pixels = Arc::new(pixels);
                 let count =
                     |pixels: &Pixmap| u64::from(pixels.width()) * u64::from(pixels.height());
@@ -288,12 +314,11 @@ fn line((from, to): ((f32, f32), (f32, f32)), colour: Colour, width: f32) -> Sha
 }
 
 /// A tile of what is painted on an area.
-fn tile(area: Area, colors: Colors, paint: impl FnOnce(&mut Pixmap)) -> Option<Tile> {
+fn tile(area: Area, paint: impl FnOnce(&mut Pixmap)) -> Option<Tile> {
     let mut pixels = Pixmap::new(area.width, area.height)?;
     paint(&mut pixels);
     let at = (area.left as usize, area.top as usize);
-    let samples = |red, green, blue| Color::rgb(red, green, blue).samples(colors);
-    Some(Tile::new(&pixels, at, samples))
+    Some(Tile::new(&pixels, at))
 }
 
 impl Area {
@@ -328,11 +353,11 @@ impl Area {
 
 impl Shape {
     /// Paints it on an area of the picture.
-    fn paint(&self, pixels: &mut Pixmap, area: Area) {
+    fn paint(&self, pixels: &mut Pixmap, area: Area, inks: Inks) {
         let moved = Transform::from_translate(-(area.left as f32), -(area.top as f32));
-        let paint = |Colour([red, green, blue, alpha]): Colour| {
-            let mut paint = Paint::default();
-            paint.set_color_rgba8(red, green, blue, alpha);
+        let paint = |colour: Colour| {
+            let (mut paint, ink) = (Paint::default(), inks.of(colour));
+            paint.set_color_rgba8(ink.red(), ink.green(), ink.blue(), ink.alpha());
             paint
         };
         for layer in &self.0 {
@@ -342,6 +367,10 @@ impl Shape {
                 }
                 Layer::Stroke(path, colour, stroke) => {
                     pixels.stroke_path(path, &paint(*colour), stroke, moved, None);
+                }
+                Layer::Letters(letters, colour) => {
+                    let corner = (area.left, area.top);
+                    glyphs::paint(letters, inks.of(*colour), pixels, corner);
                 }
                 Layer::Image {
                     pixels: image,
@@ -376,6 +405,7 @@ impl Layer {
                     edges.bottom() + reach,
                 )
             }
+            Self::Letters(letters, _) => glyphs::bounds(letters),
             Self::Image { pixels, at, scale } => Rect::from_xywh(
                 at.0,
                 at.1,

@@ -1,6 +1,20 @@
-use tiny_skia::{Pixmap, PremultipliedColorU8};
+use tiny_skia::{ColorU8, Pixmap};
 
-use crate::picture::{Canvas, Samples};
+use super::Colour;
+use crate::picture::{Canvas, Color, Colors};
+
+/// Where a pixel that is drawn has what: see [`Inks`].
+const LUMA: usize = 0;
+const CB: usize = 1;
+const CR: usize = 2;
+const ALPHA: usize = 3;
+
+/// What colours become to be drawn with: the samples of a picture, luma in the place of red, Cb of green, Cr of blue.
+///
+/// What is drawn lies over what is below by the same sums in either space, each being the other scaled and shifted. So a
+/// colour is converted once rather than every pixel of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inks(pub Colors);
 
 /// A drawing's pixels, or a part of them, ready to be laid over a picture: in the picture's own colours and at its
 /// resolutions, at even places, each value already multiplied by how much it covers.
@@ -25,56 +39,46 @@ struct Layer {
     clear: Vec<u8>,
 }
 
+impl Inks {
+    /// What a colour is drawn with.
+    pub fn of(self, Colour([red, green, blue, alpha]): Colour) -> ColorU8 {
+        let samples = Color::rgb(red, green, blue).samples(self.0);
+        ColorU8::from_rgba(samples.y, samples.cb, samples.cr, alpha)
+    }
+
+    /// Converts pixels of red, green and blue.
+    pub fn convert(self, pixels: &mut Pixmap) {
+        for pixel in pixels.pixels_mut() {
+            let plain = pixel.demultiply();
+            let colour = Colour([plain.red(), plain.green(), plain.blue(), plain.alpha()]);
+            *pixel = self.of(colour).premultiply();
+        }
+    }
+}
+
 impl Tile {
     /// The tile of pixels whose left upper corner lies at an even place, inside of the picture to its even width and
     /// height.
     ///
-    /// `convert` gives the picture's samples for red, green and blue.
-    pub fn new(
-        pixels: &Pixmap,
-        (left, top): (usize, usize),
-        convert: impl Fn(u8, u8, u8) -> Samples,
-    ) -> Self {
-        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-        let mut convert = Memory::new(convert);
-        let mut tile = Self {
+    /// The pixels have the picture's luma, Cb and Cr where others have red, green and blue: see [`Inks`].
+    pub fn new(pixels: &Pixmap, (left, top): (usize, usize)) -> Self {
+        let width = pixels.width() as usize;
+        let bytes = pixels.data();
+        let luma = Layer {
+            width,
+            ink: bytes.chunks_exact(4).map(|pixel| pixel[LUMA]).collect(),
+            clear: bytes
+                .chunks_exact(4)
+                .map(|pixel| 255 - pixel[ALPHA])
+                .collect(),
+        };
+        Self {
             left,
             top,
-            luma: Layer::new(width, height),
-            cb: Layer::new(width / 2, height / 2),
-            cr: Layer::new(width / 2, height / 2),
-        };
-        for (row, pair) in pixels.pixels().chunks_exact(2 * width).enumerate() {
-            let (upper, lower) = pair.split_at(width);
-            for column in 0..width / 2 {
-                let block = [
-                    upper[2 * column],
-                    upper[2 * column + 1],
-                    lower[2 * column],
-                    lower[2 * column + 1],
-                ];
-                // Most of a tile is.
-                if block.iter().all(|pixel| pixel.alpha() == 0) {
-                    continue;
-                }
-                let places = [(0, 0), (1, 0), (0, 1), (1, 1)];
-                let (mut alpha, mut cb, mut cr) = (0, 0, 0);
-                for (pixel, (x, y)) in block.into_iter().zip(places) {
-                    let cover = u32::from(pixel.alpha());
-                    let color = convert.color(pixel);
-                    let at = (2 * row + y) * width + 2 * column + x;
-                    tile.luma
-                        .set(at, u32::from(color.y) * cover, 255 * cover, 255);
-                    alpha += cover;
-                    cb += u32::from(color.cb) * cover;
-                    cr += u32::from(color.cr) * cover;
-                }
-                let at = row * (width / 2) + column;
-                tile.cb.set(at, cb, 255 * alpha, 4 * 255);
-                tile.cr.set(at, cr, 255 * alpha, 4 * 255);
-            }
+            luma,
+            cb: Layer::halved(bytes, width, CB),
+            cr: Layer::halved(bytes, width, CR),
         }
-        tile
     }
 
     /// Lays it over a picture of the size that it was made for.
@@ -94,19 +98,26 @@ impl Tile {
 }
 
 impl Layer {
-    fn new(width: usize, height: usize) -> Self {
-        Self {
-            width,
-            ink: vec![0; width * height],
-            clear: vec![255; width * height],
+    /// A channel of pixels, each sample the mean of four.
+    fn halved(pixels: &[u8], width: usize, channel: usize) -> Self {
+        let mut layer = Self {
+            width: width / 2,
+            ink: Vec::with_capacity(pixels.len() / 16),
+            clear: Vec::with_capacity(pixels.len() / 16),
+        };
+        for rows in pixels.chunks_exact(2 * 4 * width) {
+            let (upper, lower) = rows.split_at(4 * width);
+            let blocks = || upper.chunks_exact(8).zip(lower.chunks_exact(8));
+            let mean = |(upper, lower): (&[u8], &[u8]), channel: usize| {
+                let pair = |row: &[u8]| u16::from(row[channel]) + u16::from(row[4 + channel]);
+                ((pair(upper) + pair(lower) + 2) / 4) as u8
+            };
+            layer.ink.extend(blocks().map(|block| mean(block, channel)));
+            layer
+                .clear
+                .extend(blocks().map(|block| 255 - mean(block, ALPHA)));
         }
-    }
-
-    /// Sets a sample to the sum of what its pixels have of it, and of how much they cover, in so many parts.
-    fn set(&mut self, at: usize, ink: u32, cover: u32, parts: u32) {
-        let rounded = |sum: u32| ((sum + parts / 2) / parts) as u8;
-        self.ink[at] = rounded(ink);
-        self.clear[at] = 255 - rounded(cover);
+        layer
     }
 
     fn blend(&self, plane: &mut [u8], stride: usize, (left, top): (usize, usize)) {
@@ -134,40 +145,13 @@ fn over(under: &mut [u8], ink: &[u8], clear: &[u8]) {
     }
 }
 
-/// Colours of pixels, the last one remembered: a neighbour mostly has the same.
-struct Memory<F> {
-    convert: F,
-    last: Option<(PremultipliedColorU8, Samples)>,
-}
-
-impl<F: Fn(u8, u8, u8) -> Samples> Memory<F> {
-    fn new(convert: F) -> Self {
-        Self {
-            convert,
-            last: None,
-        }
-    }
-
-    fn color(&mut self, pixel: PremultipliedColorU8) -> Samples {
-        if let Some((known, color)) = self.last
-            && known == pixel
-        {
-            return color;
-        }
-        let plain = pixel.demultiply();
-        let color = (self.convert)(plain.red(), plain.green(), plain.blue());
-        self.last = Some((pixel, color));
-        color
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use openh264::formats::YUVSource as _;
     use tiny_skia::{Paint, Rect, Transform};
 
     use super::*;
-    use crate::picture::{Color, Colors, Size};
+    use crate::picture::{Samples, Size};
 
     fn samples(red: u8, green: u8, blue: u8) -> Samples {
         Color::rgb(red, green, blue).samples(Colors::BT709)
@@ -180,11 +164,12 @@ mod tests {
     fn tile(at: (usize, usize), (red, green, blue, alpha): (u8, u8, u8, u8)) -> Tile {
         let mut pixels = Pixmap::new(6, 4).unwrap();
         let mut paint = Paint::default();
-        paint.set_color_rgba8(red, green, blue, alpha);
+        let ink = Inks(Colors::BT709).of(Colour([red, green, blue, alpha]));
+        paint.set_color_rgba8(ink.red(), ink.green(), ink.blue(), ink.alpha());
         // The left three columns of six.
         let left = Rect::from_xywh(0.0, 0.0, 3.0, 4.0).unwrap();
         pixels.fill_rect(left, &paint, Transform::identity(), None);
-        Tile::new(&pixels, at, samples)
+        Tile::new(&pixels, at)
     }
 
     #[test]

@@ -453,8 +453,8 @@ fn no_date_runs_ahead_of_the_clock(watched: &Watched, scene: &Scene) -> Result<(
     Ok(())
 }
 
-/// 6.2.1: within one part target of the last. What a loaded machine does to one of them is no matter, so this looks at
-/// the tenth from the top, and at the longest only as far as the slate is concerned.
+/// 6.2.1: within one part target of the last. What a loaded machine does to some of them is no matter, so this looks at
+/// the median, and at the longest only as far as the slate is concerned.
 fn parts_appear_evenly(watched: &Watched, scene: &Scene) -> Result<()> {
     let mut waits: Vec<Duration> = watched
         .revisions
