@@ -37,6 +37,8 @@ pub struct Parts<'a> {
     pub template: &'a SegmentTemplate,
     /// The one representation.
     pub representation: &'a Representation,
+    /// No segment follows its last one.
+    pub over: bool,
 }
 
 /// A segment that an MPD lists, or expects.
@@ -89,22 +91,22 @@ impl Mpd {
 
     /// Its periods, taken apart.
     pub fn periods(&self) -> Result<Vec<Parts<'_>>> {
-        self.read.periods.iter().map(Parts::of).collect()
+        let last = self.read.periods.len().saturating_sub(1);
+        let periods = self.read.periods.iter().enumerate();
+        periods
+            .map(|(at, period)| Parts::of(period, at < last))
+            .collect()
     }
 
     /// The period that is growing, or was the last to.
     pub fn last(&self) -> Result<Parts<'_>> {
-        Parts::of(
-            self.read
-                .periods
-                .last()
-                .context("an MPD without a period")?,
-        )
+        let last = self.read.periods.last();
+        Parts::of(last.context("an MPD without a period")?, false)
     }
 }
 
 impl<'a> Parts<'a> {
-    fn of(period: &'a Period) -> Result<Self> {
+    fn of(period: &'a Period, followed: bool) -> Result<Self> {
         let [set] = &period.adaptations[..] else {
             anyhow::bail!("{} adaptation sets", period.adaptations.len());
         };
@@ -117,6 +119,7 @@ impl<'a> Parts<'a> {
             set,
             template,
             representation,
+            over: followed || period.duration.is_some(),
         })
     }
 
@@ -157,7 +160,7 @@ impl<'a> Parts<'a> {
             .segments
             .len()
             .checked_sub(1)
-            .filter(|_| self.period.duration.is_none());
+            .filter(|_| !self.over);
         for (at, s) in timeline.segments.iter().enumerate() {
             start = s.t.unwrap_or(start);
             let repeat = s.r.unwrap_or(0);
@@ -200,6 +203,18 @@ pub struct Grown {
     pub asked: Duration,
 }
 
+impl Grown {
+    /// It is what follows the last segment of a period: `styp` alone, which says so.
+    pub fn is_none(&self) -> Result<bool> {
+        let boxes = crate::media::boxes(self.body.clone())?;
+        let [only] = &boxes[..] else {
+            return Ok(false);
+        };
+        let last = only.bytes.windows(4).any(|brand| brand == b"lmsg");
+        Ok(only.kind == "styp" && last)
+    }
+}
+
 /// What was seen of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedMpd {
@@ -220,7 +235,7 @@ impl WatchedMpd {
 }
 
 /// Watches a host's MPD for a time. It is looked at twice a second; of each period, segments are asked for one after the
-/// other, from the last one that there is to the one that is refused.
+/// other, from the last one that there is to the one that is refused or empty.
 pub async fn watch_mpd(host: &Host, length: Duration) -> Result<WatchedMpd> {
     let client = host.http2()?;
     let first = Mpd::first(host).await?;
@@ -297,9 +312,9 @@ async fn follow(
     for number in from.. {
         let path = media.replace(NUMBER, &number.to_string());
         let grown = fetch(&client, &path).await?;
-        let status = grown.status;
+        let over = grown.status != 200 || grown.is_none()?;
         segments.insert((period.clone(), number), grown);
-        if status != 200 || Instant::now() >= until {
+        if over || Instant::now() >= until {
             break;
         }
     }

@@ -118,7 +118,6 @@ impl Camera {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "passed before other players joined the page; to be looked into"]
 async fn every_player_says_that_the_camera_is_lost_and_shows_its_new_size() -> Result<()> {
     let camera = Camera::new()?;
     let host = Host::source(&camera.source()).start().await?;

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use mp4_atom::{
     Avc1, Avcc, AvccExt, Codec, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Mdhd, Mdia, Mfhd, Minf,
-    Moof, Moov, Mvex, Mvhd, Pasp, Prft, ReferenceTime, Stbl, Stsd, Tfdt, Tfhd, Tkhd, Traf, Trak,
-    Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd,
+    Moof, Moov, Mvex, Mvhd, Pasp, Prft, ReferenceTime, Stbl, Stsd, Styp, Tfdt, Tfhd, Tkhd, Traf,
+    Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd,
 };
 
 use crate::{
@@ -142,6 +142,19 @@ pub fn init_segment(sets: &ParameterSets, sps_for_avcc: &[Bytes]) -> anyhow::Res
     ftyp.encode(&mut bytes)?;
     moov.encode(&mut bytes)?;
     Ok(bytes.into())
+}
+
+/// A segment without a picture: `styp` alone, whose brand `lmsg` says that none follows it (ISO/IEC 23009-1).
+pub fn empty_last_segment() -> Bytes {
+    let styp = Styp {
+        major_brand: b"msdh".into(),
+        minor_version: 0,
+        compatible_brands: vec![b"msdh".into(), b"lmsg".into()],
+    };
+    let mut bytes = Vec::with_capacity(24);
+    styp.encode(&mut bytes)
+        .expect("a box of a few brands encodes");
+    bytes.into()
 }
 
 /// One sample, as its chunk describes it.

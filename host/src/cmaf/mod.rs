@@ -11,7 +11,7 @@ mod event;
 mod plan;
 mod timeline;
 
-pub use boxes::{Sample, chunk_head, init_segment};
+pub use boxes::{Sample, chunk_head, empty_last_segment, init_segment};
 pub use display::DisplayTimes;
 pub use event::{Event, with_events};
 pub use plan::{Observed, Timing, Wish};

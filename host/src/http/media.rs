@@ -14,7 +14,10 @@ use super::{
     hold::{self, Phase},
     reply::{self, Bytewise, Response},
 };
-use crate::live::{self, Chunked, Chunks, Live, Media, Object, Snapshot};
+use crate::{
+    cmaf,
+    live::{self, Chunked, Chunks, Live, Media, Object, Snapshot},
+};
 
 /// How long caches may keep media whose address never comes back (the presentation's id is in it): for as long as anybody
 /// looks back.
@@ -57,6 +60,9 @@ pub(super) async fn respond(
             return reply::not_found("this presentation is over; open the playlist anew");
         };
         match current.objects.get(name) {
+            None if current.is_past_a_period(name) => {
+                return nothing_more(keep(name, target_duration), conditions);
+            }
             None => return missing(&current),
             Some(object) if waits(object) && current.ended => return missing(&current),
             Some(object) if waits(object) => {}
@@ -98,6 +104,25 @@ fn follow(chunks: Chunks, cache_control: HeaderValue) -> Response {
         }
     });
     response
+}
+
+/// The response to whoever asks on for the next segment of a period that is over: an empty one.
+///
+/// Players number segments by the clock, and learn from a later MPD only that a period has ended; Shaka Player 5.2 then
+/// doesn't forget those that it had foreseen, and one that is refused it asks for again until it has left the window.
+fn nothing_more(cache_control: HeaderValue, conditions: &Conditions) -> Response {
+    let segment = cmaf::empty_last_segment();
+    let bytewise = Bytewise {
+        content_type: MEDIA_TYPE,
+        cache_control,
+        etag: document::etag(&document::tag(&[&segment])),
+        priority: LIVE_EDGE,
+        len: segment.len() as u64,
+    };
+    bytewise.respond(conditions, |range| match range {
+        Some((start, end)) => segment.slice(start as usize..end as usize).into(),
+        None => segment.into(),
+    })
 }
 
 fn missing(window: &Snapshot) -> Response {

@@ -123,9 +123,17 @@ impl Period {
     }
 
     /// Under which name a segment can be had chunk by chunk.
-    pub(super) fn chunked(&self, sequence: u64) -> Option<Arc<str>> {
+    pub fn chunked(&self, sequence: u64) -> Option<Arc<str>> {
         let template = self.template.as_deref()?;
         Some(template.replace(NUMBER, &sequence.to_string()).into())
+    }
+
+    /// The media sequence number of the segment that would be had under this name.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        let (before, after) = self.template.as_deref()?.split_once(NUMBER)?;
+        let digits = name.strip_prefix(before)?.strip_suffix(after)?;
+        let number = digits.parse().ok()?;
+        (self.chunked(number).as_deref() == Some(name)).then_some(number)
     }
 }
 

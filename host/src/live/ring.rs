@@ -150,8 +150,8 @@ impl Ring {
 
     /// The period of the segment that begins: the one before, if that can go on.
     ///
-    /// Its addresses are its own, so that what is held for the segment after the last one of a period is let go when
-    /// another period begins, rather than given what it can't use.
+    /// Its addresses are its own, so that whoever waits for the segment after the last one of a period is told that there
+    /// is none when another period begins, rather than given what it can't use.
     fn period_of(&self, sequence: u64, opening: &Opening) -> Arc<Period> {
         let template = self.names.segment_template();
         let mut segment = Some(opening.segment);
@@ -708,6 +708,7 @@ mod tests {
                 "n chunked/100/segment-102.m4s",
             ]
         );
+        assert!(!past(&ring, "chunked/100/segment-102.m4s"));
         // What was held for the next segment isn't there any more, rather than being something else.
         begin(&mut ring, 5_000, |opening| opening.discontinuity = true);
         assert_eq!(
@@ -724,6 +725,40 @@ mod tests {
             chunked(&ring).last().unwrap(),
             "c chunked/102/segment-102.m4s"
         );
+    }
+
+    fn past(ring: &Ring, name: &str) -> bool {
+        ring.snapshot().is_past_a_period(name)
+    }
+
+    #[test]
+    fn what_would_have_followed_a_period_is_told_from_what_is_too_early_or_too_late() {
+        let mut ring = ring(u64::MAX);
+        for n in 0..3 {
+            begin(&mut ring, n * 1_000, |_| {});
+        }
+        assert!(!past(&ring, "chunked/100/segment-104.m4s"), "too early");
+        begin(&mut ring, 5_000, |opening| opening.discontinuity = true);
+        begin(&mut ring, 6_000, |_| {});
+        for (name, is) in [
+            ("chunked/100/segment-102.m4s", false),
+            ("chunked/100/segment-103.m4s", true),
+            ("chunked/100/segment-104.m4s", true),
+            ("chunked/100/segment-0104.m4s", false),
+            ("chunked/100/segment-.m4s", false),
+            ("chunked/100/segment-99999999999999999999.m4s", false),
+            ("chunked/101/segment-103.m4s", false),
+            ("chunked/103/segment-105.m4s", false),
+            ("segment-106.m4s", false),
+        ] {
+            assert_eq!(past(&ring, name), is, "{name}");
+        }
+        for n in 7..30 {
+            begin(&mut ring, n * 1_000, |_| {});
+        }
+        assert!(!past(&ring, "chunked/100/segment-103.m4s"), "too late");
+        ring.end(false);
+        assert!(past(&ring, "chunked/103/segment-200.m4s"));
     }
 
     /// The first segment and the length of each period, milliseconds.

@@ -57,6 +57,21 @@ pub struct Snapshot {
     pub objects: Arc<HashMap<Arc<str>, Object>>,
 }
 
+impl Snapshot {
+    /// Whether a name is that of a segment that would have followed the last one of a listed period, which is over.
+    pub fn is_past_a_period(&self, name: &str) -> bool {
+        let mut newer = &self.segments[..];
+        while let Some(last) = newer.last() {
+            if let Some(number) = last.period.number(name) {
+                return last.complete && number > last.sequence;
+            }
+            let first = last.period.sequence;
+            newer = &newer[..newer.partition_point(|segment| segment.sequence < first)];
+        }
+        false
+    }
+}
+
 /// What a name stands for.
 #[derive(Clone, Debug)]
 pub enum Object {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use picam_tests::dash::{Mpd, Parts, WatchedMpd};
+use picam_tests::{
+    dash::{Mpd, Parts, WatchedMpd},
+    media,
+};
 
 use crate::{Rule, Scene};
 
@@ -447,12 +450,21 @@ fn periods(watched: &WatchedMpd, _: &Scene) -> Result<()> {
             ensure!(apart < Duration::from_millis(1), "{start:?}, and {offset}");
         }
         for pair in periods.windows(2) {
-            let end = pair[0].period.start.unwrap_or_default()
-                + pair[0]
-                    .period
-                    .duration
-                    .context("a period that another follows is closed")?;
             let start = pair[1].period.start.unwrap_or_default();
+            let end = match pair[0].period.duration {
+                Some(duration) => pair[0].period.start.unwrap_or_default() + duration,
+                // Where none is stated, it ends where the next one starts.
+                None => match seen_end(watched, pair[0].id())? {
+                    Some(end) => {
+                        ensure!(
+                            start <= end + Duration::from_millis(1),
+                            "nothing comes from {end:?} to {start:?}"
+                        );
+                        end
+                    }
+                    None => start,
+                },
+            };
             ensure!(
                 start + Duration::from_millis(1) >= end,
                 "one ends at {end:?}, and the next starts at {start:?}"
@@ -462,6 +474,23 @@ fn periods(watched: &WatchedMpd, _: &Scene) -> Result<()> {
         ensure!(last.period.duration.is_none(), "the last one goes on");
         Ok(())
     })
+}
+
+/// Where the last picture of a period ends that is over, if all of it was seen.
+fn seen_end(watched: &WatchedMpd, id: &str) -> Result<Option<Duration>> {
+    let segments = watched.segments.iter();
+    let mut of = segments.filter(|((period, _), _)| period == id);
+    let over = of.clone().next_back();
+    if !over.map_or(Ok(false), |(_, grown)| grown.is_none())? {
+        return Ok(None);
+    }
+    let Some((_, last)) = of.nth_back(1) else {
+        return Ok(None);
+    };
+    let fragments = media::fragments(&last.body)?;
+    let last = fragments.last().context("a segment without a picture")?;
+    let end = last.decode_time + u64::from(last.samples[0].duration);
+    Ok(Some(Duration::from_micros(end)))
 }
 
 fn depth(watched: &WatchedMpd, scene: &Scene) -> Result<()> {

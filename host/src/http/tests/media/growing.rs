@@ -178,7 +178,7 @@ async fn the_next_segment_is_waited_for_and_one_further_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_for_a_period_that_is_over_is_let_go() {
+async fn who_waits_for_more_of_a_period_that_is_over_gets_an_empty_last_segment() {
     let mut growing = Growing::new();
     growing.begin(false);
     growing.chunk("one");
@@ -193,9 +193,15 @@ async fn what_is_held_for_a_period_that_is_over_is_let_go() {
     growing.begin(true);
     growing.chunk("another");
     growing.publish();
+    let nothing = crate::cmaf::empty_last_segment();
     let got = next.await.unwrap();
-    assert_eq!(got.status, 404);
-    assert_eq!(got.header("cache-control"), Some("no-store"));
+    assert_eq!((got.status.as_u16(), &got.body), (200, &nothing));
+    assert_eq!(got.header("content-type"), Some("video/mp4"));
+    let mut viewer = growing.stage.viewer(Http::Two).await;
+    let got = viewer.get("/cam/run/chunked/0/segment-2.m4s").await;
+    assert_eq!((got.status.as_u16(), &got.body), (200, &nothing));
+    let got = viewer.get("/cam/run/chunked/1/segment-3.m4s").await;
+    assert_eq!(got.status, 404, "that may still come");
 
     let after = asking(
         &growing.stage,
@@ -207,7 +213,7 @@ async fn what_is_held_for_a_period_that_is_over_is_let_go() {
     growing.close();
     growing.ring.end(false);
     growing.publish();
-    assert_eq!(after.await.unwrap().status, 404, "nothing will follow");
+    assert_eq!(after.await.unwrap().body, nothing, "nothing will follow");
 }
 
 #[tokio::test(start_paused = true)]
