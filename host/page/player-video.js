@@ -8,6 +8,8 @@ const LEAD = 0.07;
 const START = 0.06;
 /** Longer behind than this is no matter of speed any more. */
 const FAR = 1;
+/** Milliseconds without playing, though pictures come, after which it is begun anew: nothing else helped. */
+const FROZEN = 4000;
 
 /** Appends chunks to a source buffer, and keeps the playhead a little behind the newest. */
 export class Buffered {
@@ -134,14 +136,14 @@ export class Buffered {
   /** After each append, and ten times a second: keeps the lead, and sees to it that pictures move. */
   tend() {
     const video = this.#video, now = performance.now();
-    if (!this.#end) { this.#moved = now; return; }
     const lead = this.#end - video.currentTime, aim = LEAD + this.#more;
-    if (video.seeking) {
-      this.#moved = now;
-      // One to where nothing is lasts for ever.
-      if (now - this.#jumped > 1000) this.#jump(aim);
-      return;
-    }
+    if (video.currentTime !== this.#last) { this.#last = video.currentTime; this.#moved = now; }
+    // There is nothing to play, or the browser doesn't want to.
+    if (!this.#end || video.paused || Math.abs(lead) < aim) this.#moved = now;
+    if (now - this.#moved > FROZEN) { this.#player.failed('pictures come, and none is played'); return; }
+    const stuck = now - Math.max(this.#moved, this.#jumped) > 1000;
+    // A seek to where nothing is lasts for ever.
+    if (!this.#end || video.seeking && !stuck) return;
     if (!this.#joined) {
       // A gap, or the beginning: what is left of the run before is played first, if it is a moment.
       const left = video.buffered.length && this.#begin - video.currentTime;
@@ -149,8 +151,7 @@ export class Buffered {
       return;
     }
     if (video.paused) { this.play(); return; }
-    if (video.currentTime !== this.#last) { this.#last = video.currentTime; this.#moved = now; }
-    if (lead > FAR || (lead < -.5) || now - this.#moved > 1000 && lead > aim) { this.#moved = now; this.#jump(aim); return; }
+    if (lead > FAR || lead < -.5 || stuck) { this.#jump(aim); return; }
     this.#leads.push([now, lead]);
     while (this.#leads[0][0] < now - 500) this.#leads.shift();
     const least = Math.min(...this.#leads.map(([, value]) => value));
@@ -176,6 +177,8 @@ export class Buffered {
     this.#leads = [];
     this.#video.playbackRate = 1;
     if (Math.abs(to - this.#video.currentTime) > .01) this.#video.currentTime = to;
+    // To jump isn't to play.
+    this.#last = this.#video.currentTime;
     this.play();
   }
 

@@ -43,8 +43,6 @@ import { Buffered, MediaSourceClass } from './player-video.js';
 /** Milliseconds without a byte after which a connection is taken for dead: a camera that is silent for two seconds gets a
     stand-in. */
 const SILENCE = 6000;
-/** Milliseconds in which pictures come and none is shown, after which the way they are played is begun anew. */
-const FROZEN = 4000;
 /** Milliseconds after which a page that nobody sees leaves. */
 const HIDDEN = 5000;
 
@@ -61,8 +59,6 @@ export class Player extends EventTarget {
   #running = null; #away = null; #state = 'paused'; #tries = 0; #faults = [];
   /** Times of key pictures, with when they were captured: [[seconds, ms], …]. The host dates all others by these. */
   #dates = [];
-  /** Pictures that came since one was shown, and when that was. */
-  #unseen = 0; #shownAt = 0;
   frames = 0; dropped = 0; lostSince = null;
 
   constructor(place, { url = new URL('cam/live.mp4', import.meta.url), mode = 'auto', canvas, video, credentials = 'same-origin' } = {}) {
@@ -185,7 +181,6 @@ export class Player extends EventTarget {
     let heard = performance.now();
     const watchdog = setInterval(() => {
       this.#sink?.tend();
-      this.#lookAlive();
       if (performance.now() - heard > (document.hidden ? 3 : 1) * SILENCE + (reading ? 0 : 4000)) abort();
     }, 100);
     let reading = null;
@@ -218,17 +213,8 @@ export class Player extends EventTarget {
     }
   }
 
-  /** Whatever a browser has got into that takes pictures and shows none, a fresh start gets it out of. */
-  #lookAlive() {
-    const now = performance.now();
-    // Nobody looks, or nothing is to be seen yet.
-    if (document.hidden || this.#state === 'blocked' || this.#unseen < 30) this.#shownAt = now;
-    else if (now - this.#shownAt > FROZEN) this.#failed('pictures come, and none is shown');
-  }
-
   async #init(init) {
     this.lostSince = null;
-    this.#unseen = 0;
     this.#dates = [];
     this.#sink ??= this.mode === 'webcodecs' ? new Drawn(this.#host()) : new Buffered(this.#host());
     if (this.#place && this.#sink.element.parentNode !== this.#place) {
@@ -240,7 +226,6 @@ export class Player extends EventTarget {
 
   #chunk(chunk) {
     this.frames++;
-    this.#unseen++;
     for (const event of chunk.events)
       if (event.scheme === 'urn:picam-host:camera-lost:2026') this.lostSince = new Date(Number(event.value));
     if (chunk.key) {
@@ -257,22 +242,18 @@ export class Player extends EventTarget {
       drop: count => { this.dropped += count; },
       complain: text => this.#complain(text),
       shown: picture => {
-        this.#tries = this.#unseen = 0;
+        this.#tries = 0;
         this.#tell('playing');
         this.dispatchEvent(new CustomEvent('frame', { detail: { ...picture, captured: this.capturedAt(picture.time) } }));
       },
       blocked: () => this.#tell('blocked'),
-      failed: error => this.#failed(error),
+      failed: error => {
+        this.#complain(`${this.mode}: ${error?.message ?? error}`);
+        if (!this.#running) { this.#close(); return; }
+        this.#stop();
+        const run = this.#running = new AbortController();
+        wait(this.#fault()).then(() => { if (!run.signal.aborted) this.#run(run); });
+      },
     };
-  }
-
-  /** What it plays with failed: it is begun anew, after a moment. */
-  #failed(error) {
-    this.#complain(`${this.mode}: ${error?.message ?? error}`);
-    this.#unseen = 0;
-    if (!this.#running) { this.#close(); return; }
-    this.#stop();
-    const run = this.#running = new AbortController();
-    wait(this.#fault()).then(() => { if (!run.signal.aborted) this.#run(run); });
   }
 }
